@@ -1,0 +1,6 @@
+//go:build !invariants
+
+package invariants
+
+// Enabled says whether the binary was built with the tag `invariants`.
+const Enabled = false
