@@ -1,0 +1,168 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// The limits of a specification file.
+const (
+	MaxBytes = 4 << 20
+	MaxDepth = 64
+	MaxNodes = 100_000
+)
+
+// Parse reads one YAML document. name is the file name of the positions. Mistakes go to the report: of YAML itself
+// (then the result is nil), keys that stand twice, variables that nobody defined. A file without content gives an
+// empty Map.
+func Parse(name string, data []byte, vars Variables, report *Report) *Node {
+	whole := Pos{File: name}
+	if len(data) > MaxBytes {
+		report.Errorf(whole, "the file has %d bytes, at most %d are read", len(data), MaxBytes)
+		return nil
+	}
+	if !utf8.Valid(data) {
+		report.Errorf(whole, "the file is not UTF-8 text")
+		return nil
+	}
+	var documents []yaml.Node
+	if err := yaml.Load(data, &documents, yaml.WithAllDocuments()); err != nil {
+		report.Add(whole, yamlError(name, err))
+		return nil
+	}
+	b := builder{name: name, vars: vars, report: report, lines: strings.Split(string(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))), "\n")}
+	if len(documents) == 0 {
+		return &Node{Kind: Map, Pos: Pos{File: name, Line: 1, Column: 1}}
+	}
+	if len(documents) > 1 {
+		report.Errorf(Pos{name, documents[1].Line, max(documents[1].Column, 1)}, "a second document (---): one file is one specification")
+	}
+	root := &documents[0]
+	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
+		root = root.Content[0]
+	}
+	return b.node(root, 0)
+}
+
+func yamlError(name string, err error) error {
+	var one *yaml.LoadError
+	if !errors.As(err, &one) {
+		return &Error{Pos: Pos{File: name}, Message: "not valid YAML: " + err.Error()}
+	}
+	message := "not valid YAML: " + one.Message
+	if one.ContextMsg != "" {
+		message += " (" + one.ContextMsg + ")"
+	}
+	switch {
+	case strings.Contains(one.Message, "mapping values are not allowed"):
+		message += "; a value that contains \": \" needs quotes"
+	case strings.Contains(one.Message, "cannot start any token"):
+		message += "; YAML indents with spaces, and a value that begins with @, ` or % needs quotes"
+	case strings.Contains(one.ContextMsg, "flow"):
+		message += "; a value with ${...}, {, [ or a comma needs quotes between { } and [ ]"
+	}
+	return &Error{Pos: Pos{name, one.Mark.Line, one.Mark.Column}, Message: message}
+}
+
+type builder struct {
+	name     string
+	vars     Variables
+	report   *Report
+	lines    []string
+	nodes    int
+	overflow bool
+}
+
+func (b *builder) node(y *yaml.Node, depth int) *Node {
+	n := &Node{Pos: Pos{b.name, y.Line, y.Column}, lines: b.lines}
+	if b.nodes++; b.nodes > MaxNodes || depth > MaxDepth {
+		if !b.overflow {
+			b.overflow = true
+			b.report.Errorf(n.Pos, "the specification is too large: at most %d values and %d levels (an alias that contains itself?)", MaxNodes, MaxDepth)
+		}
+		return n
+	}
+	switch y.Kind {
+	case yaml.AliasNode:
+		return b.node(y.Alias, depth+1)
+	case yaml.SequenceNode:
+		n.Kind = List
+		for _, c := range y.Content {
+			n.Items = append(n.Items, b.node(c, depth+1))
+		}
+	case yaml.MappingNode:
+		n.Kind = Map
+		b.entries(n, y, depth)
+	case yaml.ScalarNode:
+		b.scalar(n, y)
+	}
+	return n
+}
+
+func (b *builder) scalar(n *Node, y *yaml.Node) {
+	switch tag := y.ShortTag(); tag {
+	case "!!null":
+		return
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge":
+	default:
+		b.report.Errorf(n.Pos, "the tag %s is not supported", tag)
+	}
+	n.Kind = Scalar
+	switch {
+	case y.Style&yaml.SingleQuotedStyle != 0:
+		n.Style = SingleQuoted
+	case y.Style&yaml.DoubleQuotedStyle != 0:
+		n.Style = DoubleQuoted
+	case y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		n.Style = Block
+	}
+	n.raw = y.Value
+	value, spans, err := b.vars.expand(y.Value)
+	if err != nil {
+		n.Value = y.Value
+		b.report.Errorf(n.At(err.offset), "%s", err.message)
+		// Only the variable is at fault: readers see no value and stay silent about it.
+		n.spans = []span{{0, len(n.Value), 0, len(n.raw)}}
+		return
+	}
+	n.Value, n.spans = value, spans
+}
+
+func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		key, value := y.Content[i], y.Content[i+1]
+		at := Pos{b.name, key.Line, key.Column}
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode {
+			b.report.Errorf(at, "a key must be a single word, not a list or a block")
+			continue
+		}
+		if key.ShortTag() == "!!merge" {
+			merged = append(merged, value)
+			continue
+		}
+		if n.Get(key.Value) != nil {
+			b.report.Errorf(at, "the key %q stands twice, first in line %d", key.Value, n.KeyPos(key.Value).Line)
+			continue
+		}
+		n.Entries = append(n.Entries, Entry{key.Value, at, b.node(value, depth+1)})
+	}
+	for _, m := range merged { // <<: *other fills in keys that are not here
+		other := b.node(m, depth+1)
+		if other.Kind != Map && !b.overflow {
+			b.report.Errorf(other.Pos, "<< needs a block of keys, this is %s", other.Kind)
+		}
+		for _, e := range other.Entries {
+			if n.Get(e.Key) == nil {
+				n.Entries = append(n.Entries, e)
+			}
+		}
+	}
+}
