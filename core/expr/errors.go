@@ -3,7 +3,6 @@ package expr
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -94,38 +93,3 @@ func (e *EvalError) Error() string {
 
 // Unwrap gives the cause.
 func (e *EvalError) Unwrap() error { return e.Cause }
-
-// nearest gives the candidate that is most like name, or "" when none is near: at most a third of its letters differ.
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/3+2
-	lower := strings.ToLower(name)
-	sorted := append([]string(nil), candidates...)
-	sort.Strings(sorted)
-	for _, c := range sorted {
-		if d := editDistance(lower, strings.ToLower(c)); d < bestDistance {
-			best, bestDistance = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is the Levenshtein distance in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
-}
