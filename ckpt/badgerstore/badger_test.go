@@ -1,0 +1,165 @@
+package badgerstore_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"turbo/ckpt"
+	"turbo/ckpt/badgerstore"
+	"turbo/ckpt/storetest"
+	"turbo/internal/vfs"
+	"turbo/memory"
+)
+
+// harness keeps a store in a directory. A kill copies the files as they are, as another process would find them, and goes on in the
+// copy.
+type harness struct {
+	dir   string
+	store *ckpt.Store
+	opts  badgerstore.Options
+}
+
+func (h *harness) Open(t testing.TB) *ckpt.Store {
+	t.Helper()
+	store, err := badgerstore.Open(h.dir, h.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.store = store
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func (h *harness) Kill(t testing.TB) {
+	t.Helper()
+	for range 100 {
+		next := t.TempDir()
+		before := manifest(t, h.dir)
+		entries, err := os.ReadDir(h.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Name() == "LOCK" {
+				continue
+			}
+			if err := copySparse(filepath.Join(next, e.Name()), filepath.Join(h.dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		after, err := os.ReadDir(h.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(after) == len(entries) && manifest(t, h.dir) == before { // else Badger compacted meanwhile: no point in time
+			h.store.Close()
+			h.dir = next
+			return
+		}
+	}
+	t.Fatal("no quiet moment for a copy")
+}
+
+func manifest(t testing.TB, dir string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, "MANIFEST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func copySparse(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	block := make([]byte, 64<<10)
+	zero := make([]byte, len(block))
+	var at int64
+	for {
+		n, err := io.ReadFull(in, block)
+		if n > 0 && string(block[:n]) != string(zero[:n]) {
+			if _, err := out.WriteAt(block[:n], at); err != nil {
+				return err
+			}
+		}
+		if at += int64(n); err != nil {
+			break
+		}
+	}
+	return out.Truncate(at)
+}
+
+func (h *harness) Damage(t testing.TB, _ ckpt.PageID) bool {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(h.dir, "*.vlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range logs {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := storetest.FindContent(content); at >= 0 {
+			content[at] ^= 1
+			if err := os.WriteFile(name, content, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			return true
+		}
+	}
+	t.Fatal("the content is in no value log")
+	return false
+}
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, 60, func(t testing.TB) storetest.Harness {
+		return &harness{dir: t.TempDir(), opts: badgerstore.Options{MemTable: 16 << 10, ValueLogFile: 1 << 20}}
+	})
+}
+
+func TestOpenRefusesAFullDisk(t *testing.T) {
+	full := vfs.NewFaulty(vfs.OS())
+	full.Add(vfs.Rule{Op: vfs.OpFreeSpace})
+	if _, err := badgerstore.Open(t.TempDir(), badgerstore.Options{FS: full}); err == nil {
+		t.Error("opened though the free space is unknown")
+	}
+	_, err := badgerstore.Open(t.TempDir(), badgerstore.Options{MinFree: 1 << 60})
+	var space *ckpt.SpaceError
+	if !errors.As(err, &space) || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAccount(t *testing.T) {
+	pool := memory.NewPool(64 << 20)
+	account := pool.Account("ckpt")
+	store, err := badgerstore.Open(t.TempDir(), badgerstore.Options{Account: account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if account.Used() == 0 {
+		t.Error("nothing is charged while the store is open")
+	}
+	if err := errors.Join(store.Close(), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.CheckZero(); err != nil {
+		t.Error(err)
+	}
+	if _, err := badgerstore.Open(t.TempDir(), badgerstore.Options{Account: memory.NewPool(1 << 10).Account("x")}); err == nil {
+		t.Error("opened beyond the memory limit")
+	}
+}
