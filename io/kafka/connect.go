@@ -1,0 +1,236 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"turbo/io/connector"
+)
+
+// Metrics counts what a connector's clients did since it was opened. All fields only grow.
+type Metrics struct {
+	ConnectErrors atomic.Int64 // connections that could not be made
+	Disconnects   atomic.Int64 // connections that ended
+	RequestErrors atomic.Int64 // requests that failed on the wire and were tried again
+	BytesRead     atomic.Int64 // from brokers, as on the wire
+	BytesWritten  atomic.Int64 // to brokers, as on the wire
+	down          atomic.Bool  // the last attempt to connect failed
+}
+
+// Down reports whether the last attempt to connect to a broker failed.
+func (m *Metrics) Down() bool { return m.down.Load() }
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (m *Metrics) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	m.down.Store(err != nil)
+	if err != nil {
+		m.ConnectErrors.Add(1)
+	}
+}
+
+// OnBrokerDisconnect implements kgo.HookBrokerDisconnect.
+func (m *Metrics) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { m.Disconnects.Add(1) }
+
+// OnBrokerRead implements kgo.HookBrokerRead.
+func (m *Metrics) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, n int, _, _ time.Duration, err error) {
+	m.BytesRead.Add(int64(n))
+	if err != nil {
+		m.RequestErrors.Add(1)
+	}
+}
+
+// OnBrokerWrite implements kgo.HookBrokerWrite.
+func (m *Metrics) OnBrokerWrite(_ kgo.BrokerMetadata, _ int16, n int, _, _ time.Duration, err error) {
+	m.BytesWritten.Add(int64(n))
+	if err != nil {
+		m.RequestErrors.Add(1)
+	}
+}
+
+// connection is how to reach a cluster: what the configuration says, for messages and for clients.
+type connection struct {
+	brokers   []string
+	mechanism string // "" without SASL
+	user      string
+	encrypted bool
+	options   []kgo.Opt
+	metrics   *Metrics
+}
+
+// newConnection reads the keys of connectionFields. It reads certificate files, and does no network I/O.
+func newConnection(config *connector.Config, log *slog.Logger) (*connection, error) {
+	c := &connection{brokers: config.Strings("brokers"), metrics: &Metrics{}}
+	for i, b := range c.brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			if strings.Contains(b, "://") {
+				return nil, config.Errorf("brokers", "%q: a broker is HOST:PORT without a scheme; TLS is switched on by the key \"tls\"", b)
+			}
+			c.brokers[i] = net.JoinHostPort(b, "9092")
+		}
+	}
+	if len(c.brokers) == 0 {
+		return nil, config.Errorf("brokers", "no broker is given")
+	}
+	c.options = []kgo.Opt{
+		kgo.SeedBrokers(c.brokers...),
+		kgo.ClientID(config.String("client-id")),
+		kgo.SoftwareNameAndVersion("turbo", "1"),
+		kgo.WithHooks(c.metrics),
+		kgo.RetryBackoffFn(backoff),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.DisableClientMetrics(),
+	}
+	if log != nil {
+		c.options = append(c.options, kgo.WithLogger(clientLog{log}))
+	}
+	if block := config.Object("tls"); config.Has("tls") && !block.Off() && block.Bool("enabled") {
+		t, err := tlsConfig(block)
+		if err != nil {
+			return nil, err
+		}
+		c.encrypted = true
+		c.options = append(c.options, kgo.DialTLSConfig(t))
+	}
+	if config.Has("sasl") {
+		mechanism, err := c.sasl(config.Object("sasl"))
+		if err != nil {
+			return nil, err
+		}
+		c.options = append(c.options, kgo.SASL(mechanism))
+	}
+	return c, nil
+}
+
+// backoff is the pause before try n+1 of a request: 100 ms doubling to 2 s.
+func backoff(tries int) time.Duration {
+	return min(100*time.Millisecond<<min(max(tries-1, 0), 5), 2*time.Second)
+}
+
+func tlsConfig(block *connector.Config) (*tls.Config, error) {
+	t := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         block.String("server-name"),
+		InsecureSkipVerify: block.Bool("insecure"), //nolint:gosec // the user's explicit choice
+	}
+	if ca := block.String("ca"); ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, block.Errorf("ca", "%v", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, block.Errorf("ca", "%s has no certificate in PEM form", ca)
+		}
+	}
+	cert, key := block.String("cert"), block.String("key")
+	if (cert == "") != (key == "") {
+		return nil, block.Errorf("", "a client certificate needs both \"cert\" and \"key\"")
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, block.Errorf("cert", "%v", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// sasl returns the mechanism; the password is revealed at each login, so that one in a file may be rotated.
+func (c *connection) sasl(block *connector.Config) (sasl.Mechanism, error) {
+	c.mechanism, c.user = block.String("mechanism"), block.String("username")
+	password := block.Secret("password")
+	if c.user == "" || !password.IsSet() {
+		return nil, block.Errorf("", "SASL needs \"username\" and \"password\"")
+	}
+	user := c.user
+	scramAuth := func(context.Context) (scram.Auth, error) {
+		text, err := password.Reveal()
+		return scram.Auth{User: user, Pass: text}, err
+	}
+	switch c.mechanism {
+	case "PLAIN":
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			text, err := password.Reveal()
+			return plain.Auth{User: user, Pass: text}, err
+		}), nil
+	case "SCRAM-SHA-256":
+		return scram.Sha256(scramAuth), nil
+	default:
+		return scram.Sha512(scramAuth), nil
+	}
+}
+
+// client makes a client. It does no I/O yet.
+func (c *connection) client(more ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(append([]kgo.Opt{}, c.options...), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	return client, nil
+}
+
+// reach waits until a broker answers, trying again with a pause until the bound has passed. A refusal that another try cannot
+// change (login, TLS) ends it at once.
+func (c *connection) reach(ctx context.Context, client *kgo.Client, bound time.Duration, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, max(bound, time.Second))
+	defer cancel()
+	var last error
+	for try := 1; ; try++ {
+		err := client.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		if final := c.refused(err); final != nil {
+			return final
+		}
+		if bound == 0 || ctx.Err() != nil {
+			break
+		}
+		if try == 1 || try%10 == 0 {
+			log.Warn("no Kafka broker answers, trying again", "brokers", strings.Join(c.brokers, ","), "tries", try, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff(try)):
+		}
+	}
+	if context.Cause(ctx) == context.Canceled {
+		return ctx.Err()
+	}
+	within := ""
+	if bound > 0 {
+		within = fmt.Sprintf(" within %v", bound)
+	}
+	return fmt.Errorf("none of the brokers %s answers%s: %w; check that the broker runs and that the key \"brokers\" has its address",
+		strings.Join(c.brokers, ", "), within, last)
+}
+
+// clientLog passes the client's warnings on; its errors are warnings too, as whatever is fatal comes back as an error.
+type clientLog struct{ log *slog.Logger }
+
+func (clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+func (l clientLog) Log(level kgo.LogLevel, message string, keyvals ...any) {
+	at := slog.LevelDebug
+	if level <= kgo.LogLevelWarn {
+		at = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), at, "kafka client: "+message, keyvals...)
+}
