@@ -21,6 +21,7 @@ type Header struct {
 	Options     map[string]string `json:"options,omitempty"` // of the format, as the job spec gave them
 	Compression string            `json:"compression,omitempty"`
 	Started     core.Time         `json:"started"`
+	Replaces    bool              `json:"replaces,omitempty"` // the files of earlier runs were removed before it began
 }
 
 // Version is the version of the ledger's format that this package writes and reads.

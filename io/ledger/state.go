@@ -45,6 +45,9 @@ func (s *State) add(e *Entry) error {
 	s.Withdrawn = nil
 	switch {
 	case e.Begin != nil:
+		if e.Begin.Replaces {
+			s.Visible = map[string]File{}
+		}
 		*s = State{Header: e.Begin, Visible: s.Visible, Audited: true, Ranges: map[Split][]byte{}}
 	case s.Header == nil:
 		return fmt.Errorf("the ledger does not begin with a header")
