@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -189,6 +191,7 @@ func (c *connection) reach(ctx context.Context, client *kgo.Client, bound time.D
 	ctx, cancel := context.WithTimeout(ctx, max(bound, time.Second))
 	defer cancel()
 	var last error
+	closed := 0
 	for try := 1; ; try++ {
 		err := client.Ping(ctx)
 		if err == nil {
@@ -199,6 +202,11 @@ func (c *connection) reach(ctx context.Context, client *kgo.Client, bound time.D
 		}
 		if final := c.refused(err); final != nil {
 			return final
+		}
+		if c.mechanism != "" && errors.Is(err, io.EOF) {
+			if closed++; closed == 3 || bound == 0 {
+				return c.refusedLogin(err)
+			}
 		}
 		if bound == 0 || ctx.Err() != nil {
 			break

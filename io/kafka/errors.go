@@ -17,12 +17,14 @@ import (
 
 // refused returns an error in words when err is one that trying again cannot change, else nil.
 func (c *connection) refused(err error) error {
+	if err == nil {
+		return nil
+	}
 	var (
 		unknownCA x509.UnknownAuthorityError
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
 		verify    *tls.CertificateVerificationError
 	)
 	switch {
@@ -38,7 +40,7 @@ func (c *connection) refused(err error) error {
 		return fmt.Errorf("the broker's certificate is not valid: %w", err)
 	case errors.As(err, &record):
 		return fmt.Errorf("the broker does not speak TLS on this port: %w; use its TLS port, or leave \"tls\" out", err)
-	case errors.As(err, &alert):
+	case strings.Contains(err.Error(), "remote error: tls:"): // the type of an alert is not exported
 		return fmt.Errorf("the broker refuses the TLS connection: %w; it may ask for a client certificate (\"cert\" and \"key\" in \"tls\")", err)
 	}
 	var eof *kgo.ErrFirstReadEOF
@@ -53,6 +55,12 @@ func (c *connection) refused(err error) error {
 		}
 	}
 	return nil
+}
+
+// refusedLogin is the error for a broker that ends the connection during the login in place of an answer, as some do.
+func (c *connection) refusedLogin(err error) error {
+	return fmt.Errorf("the broker closes the connection at the login of user %q by %s: %w; check "+
+		"\"username\", \"password\" and \"mechanism\" in \"sasl\"", c.user, c.mechanism, err)
 }
 
 // explain puts an error of a request about a topic ("" for none) into words.

@@ -68,7 +68,7 @@ func (s subscription) has(topic string) bool {
 func (s subscription) find(ctx context.Context, c *connection, admin *kadm.Client) (found []partitionKey, brokers int, err error) {
 	metadata, err := admin.Metadata(ctx, s.topics...) // none: all
 	if err != nil {
-		return nil, 0, c.explain(err, "")
+		return nil, 0, c.explain(err, strings.Join(s.topics, ", "))
 	}
 	for _, topic := range metadata.Topics.Sorted() {
 		if s.pattern != nil && (topic.IsInternal || !s.pattern.MatchString(topic.Topic)) {
