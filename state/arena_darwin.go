@@ -1,0 +1,6 @@
+//go:build !race
+
+package state
+
+// adviseHuge does nothing: the system has no such advice.
+func adviseHuge([]byte) {}
