@@ -48,8 +48,12 @@ func (s *csvSplitter) Split(data []byte, start int, atEOF bool) (int, []byte, er
 				state = csvQuoteEnd
 			default:
 				// Everything up to the next quote or escape belongs to the field.
-				if next := bytes.IndexByte(data[i:], o.quote); o.escape == 0 && next > 0 {
-					i += next - 1
+				if o.escape == 0 {
+					if next := bytes.IndexByte(data[i:], o.quote); next > 0 {
+						i += next - 1
+					} else {
+						i = len(data) - 1
+					}
 				}
 			}
 		case csvEscaped:
