@@ -58,6 +58,15 @@ func (a *arena) grow(n int) error {
 	return nil
 }
 
+// reset gives everything back but a first step; the words read as zero or not, and a Frozen keeps what it saw.
+func (a *arena) reset() {
+	if a.reserved > arenaStep {
+		a.clear()
+		a.account.Unreserve(a.reserved)
+		a.reserved = 0
+	}
+}
+
 func (a *arena) retain() { a.refs.Add(1) }
 
 // release drops a reference; with the last one the memory is gone.

@@ -96,6 +96,12 @@ func (a *arena) recommit(from, to int) error {
 	return nil
 }
 
+func (a *arena) clear() {
+	m := &a.mapping
+	_ = unix.Madvise(m.space[:8*len(a.words)], unix.MADV_DONTNEED) // an error leaves memory in use, nothing else
+	a.words, m.discarded = nil, nil
+}
+
 func (a *arena) unmap() {
 	if a.mapping.whole != nil {
 		_ = unix.Munmap(a.mapping.whole) // fails only for arguments that Mmap did not return

@@ -56,6 +56,7 @@ func (t *Table) Freeze() (*Frozen, error) {
 	if t.frozen != nil {
 		return nil, fmt.Errorf("table %s of %s: frozen again before the checkpoint before was completed or abandoned", t.options.Table, t.options.Operator)
 	}
+	t.heap.trySettle()
 	p := &t.pages
 	f := &Frozen{table: t, words: t.rows.words, arena: t.rows, at: make([]int32, len(p.list))}
 	for id := range p.list {
@@ -276,8 +277,8 @@ func (f *Frozen) Complete() error {
 	t := f.table
 	for i := range f.pages {
 		p := &f.pages[i]
-		e := &t.pages.list[p.entry]
-		if e.serial != p.page.serial || e.units == 0 { // given up meanwhile: the next checkpoint says so
+		e := t.pages.entry(p)
+		if e == nil { // given up meanwhile: the next checkpoint says so
 			t.pages.dropped = append(t.pages.dropped, name{p.page.group, p.page.number})
 			continue
 		}
@@ -290,6 +291,7 @@ func (f *Frozen) Complete() error {
 	}
 	t.frozen = nil
 	f.unpin()
+	t.heap.trySettle()
 	return nil
 }
 
@@ -310,8 +312,8 @@ func (f *Frozen) Abandon() {
 	t := f.table
 	for i := range f.pages {
 		p := &f.pages[i]
-		e := &t.pages.list[p.entry]
-		if e.serial != p.page.serial || e.units == 0 {
+		e := t.pages.entry(p)
+		if e == nil {
 			continue
 		}
 		units := t.pages.units[e.first : e.first+e.units]

@@ -88,9 +88,7 @@ func (h *heap) put(b []byte) (handle, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	if len(h.waiting) > 0 && h.pins.Load() == 0 {
-		h.settle()
-	}
+	h.trySettle()
 	if len(b) > maxCell {
 		if len(b) > maxValue {
 			return 0, fmt.Errorf("state: a value of %d bytes: %w", len(b), ErrTooLarge)
@@ -158,8 +156,11 @@ func (h *heap) drop(x handle) {
 	h.free(x)
 }
 
-// settle frees what has waited. Nobody pins the heap.
-func (h *heap) settle() {
+// trySettle frees what has waited, unless the heap is pinned.
+func (h *heap) trySettle() {
+	if len(h.waiting) == 0 || h.pins.Load() > 0 {
+		return
+	}
 	for _, x := range h.waiting {
 		h.free(x)
 	}

@@ -60,6 +60,7 @@ type pages struct {
 	largest int // units of a full page
 	runs    [16][]uint32
 	dropped []name // pages gone since the last freeze that the last checkpoint has
+	used    int    // pages in use
 	epoch   uint32
 	serial  uint32
 }
@@ -133,6 +134,7 @@ func (t *Table) newPage(groupNumber int, number uint32, units int) (uint32, erro
 		p.list = append(p.list, page{})
 	}
 	p.serial++
+	p.used++
 	p.list[id] = page{first: uint32(first), units: uint32(units), number: number, group: uint16(groupNumber), open: true, serial: p.serial}
 	for u := first; u < first+units; u++ {
 		p.units[u] = unit{epoch: p.epoch, page: id}
@@ -190,14 +192,21 @@ func (t *Table) newRun(units int) (int, error) {
 	return first, nil
 }
 
-// freed notes that one slot of a page is free again, and gives the page up with its last one. A group keeps its only page
-// while that is a small one.
+// entry returns the page that a checkpoint froze, or nil when it was given up meanwhile.
+func (p *pages) entry(f *frozenPage) *page {
+	if int(f.entry) >= len(p.list) || p.list[f.entry].serial != f.page.serial {
+		return nil
+	}
+	return &p.list[f.entry]
+}
+
+// freed notes that one slot of a page is free again, and gives the page up with its last one.
 func (p *pages) freed(t *Table, id uint32) {
 	g := &p.groups[int(p.list[id].group)-p.from]
 	e := &p.list[id]
 	e.live--
 	e.hint = 0
-	if e.live > 0 || e.units == 1 && g.pages == 1 {
+	if e.live > 0 {
 		if !e.open {
 			e.open = true
 			g.open = append(g.open, id)
@@ -212,8 +221,15 @@ func (p *pages) freed(t *Table, id uint32) {
 	}
 	g.numbers = append(g.numbers, e.number)
 	g.pages--
+	p.used--
 	first, units := int(e.first), int(e.units)
 	clear(p.units[first : first+units])
+	if p.used == 0 { // every checkpoint has saved what it needs: all memory can go
+		*e = page{}
+		p.list, p.unused, p.runs, p.end, p.units = p.list[:0], p.unused[:0], [16][]uint32{}, 0, p.units[:0]
+		t.rows.reset()
+		return
+	}
 	t.rows.discard(first*64*t.stride, (first+units)*64*t.stride)
 	class := bits.Len(uint(units)) - 1
 	p.runs[class] = append(p.runs[class], e.first)

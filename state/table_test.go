@@ -429,3 +429,83 @@ func TestLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Pages that are given up around a checkpoint must not come back with it.
+func TestDroppedPages(t *testing.T) {
+	schema := schemas()["two"]
+	checkpoint := func(w *world, end func(f *state.Frozen)) {
+		sink := w.pages.Begin()
+		f, err := w.workers[0].Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(f)
+		if err := f.Write(sink); err != nil && !errors.Is(err, state.ErrAbandoned) {
+			t.Fatal(err)
+		} else if err != nil {
+			w.pages.Abandon()
+			return
+		}
+		if err := f.Complete(); err != nil {
+			t.Fatal(err)
+		}
+		w.last = w.pages.Complete()
+	}
+	nothing := func(*state.Frozen) {}
+	abandon := func(f *state.Frozen) { f.Abandon() }
+	for name, steps := range map[string]func(w *world){
+		"abandoned": func(w *world) {
+			checkpoint(w, nothing)
+			w.drop(1)
+			checkpoint(w, abandon)
+			checkpoint(w, nothing)
+		},
+		"made again, abandoned, dropped again": func(w *world) {
+			checkpoint(w, nothing)
+			w.drop(1)
+			for range 10 {
+				w.upsert()
+			}
+			checkpoint(w, abandon)
+			w.drop(1)
+			checkpoint(w, nothing)
+		},
+		"dropped while the first version is written": func(w *world) {
+			checkpoint(w, func(*state.Frozen) { w.drop(1) })
+			checkpoint(w, nothing)
+		},
+		"dropped and made again while it is written": func(w *world) {
+			checkpoint(w, func(*state.Frozen) {
+				w.drop(1)
+				for range 10 {
+					w.upsert()
+				}
+			})
+			checkpoint(w, nothing)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t: t, rng: rand.New(rand.NewPCG(3, 7)), pool: memory.NewPool(0), keys: schema[0], values: schema[1], domain: 3000,
+				lastRows: map[string][]string{}}
+			w.account = w.pool.Account("test")
+			w.start(1)
+			for range 30 {
+				w.upsert()
+			}
+			full := w.workers[0].Bytes()
+			steps(w)
+			if w.workers[0].Len() == 0 && w.workers[0].Bytes() > full/2 {
+				t.Errorf("%d bytes held with no row, %d with all", w.workers[0].Bytes(), full)
+			}
+			w.lastRows = clone(w.rows)
+			w.start(2)
+			w.check()
+			for _, table := range w.workers {
+				table.Close()
+			}
+			if err := w.pool.CheckZero(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
