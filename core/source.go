@@ -52,12 +52,14 @@ type Event struct {
 // SourceReader feeds one worker. Poll and Snapshot are called by that worker only and never block: a connector whose I/O
 // blocks runs it on a goroutine of its own behind a queue (io/connector has the adapter).
 type SourceReader interface {
-	// Poll returns the next event. The caller owns its batch. An error ends the job's attempt.
+	// Poll returns the next event. The caller owns its batch. The splits that Open has found start before the first
+	// data, or the first watermark would be too early for those that have not started. An error ends the job's attempt.
 	Poll() (Event, error)
 	// SetWaker gives the function to call, from any goroutine, when Poll has something again after NoEvent.
 	SetWaker(wake func())
 	// Snapshot returns the state of every split that this reader has ever claimed (ended ones too), after the last event
-	// that Poll returned. Positions are not changed afterwards.
+	// that Poll returned. Positions are not changed afterwards. A restored split that no reader has claimed yet keeps its
+	// restored state without anybody's doing.
 	Snapshot() ([]SplitState, error)
 	// Close stops the reader's I/O and frees its memory.
 	Close() error

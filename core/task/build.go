@@ -1,0 +1,319 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"turbo/core"
+	"turbo/shuffle"
+)
+
+// Open builds an attempt: it recovers the sinks, opens the sources at their restored positions, restores the tables and wires
+// the chains. It does blocking I/O. After an error nothing is left open.
+func Open(ctx context.Context, g *Graph, restored Restored, tables TableStore) (a *Attempt, err error) {
+	g.Options.setDefaults()
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	a = &Attempt{
+		graph: g, restored: restored.Splits, sources: map[string]core.Source{}, sinks: map[string]core.Sink{}, tables: map[string][]OperatorTables{},
+		ended: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+		collections: map[uint64]*barrierCollection{}, uploads: make(chan upload, 64+8*len(g.Nodes)*g.Workers),
+	}
+	defer func() {
+		if err != nil {
+			_ = a.Close() // the first error is the one that tells
+			a = nil
+		}
+	}()
+	for w := range g.Workers {
+		a.workers = append(a.workers, newWorker(w, g.Options.Clock))
+	}
+	if err := a.openEnds(ctx, restored); err != nil {
+		return a, err
+	}
+	b := builder{a: a, g: g, restored: restored, tables: tables, gates: map[*Node][][][]*shuffle.Channel{}}
+	b.connect()
+	for w := range g.Workers {
+		for _, n := range g.Nodes {
+			if n.chained() || n.Source == nil && len(n.Inputs) == 0 {
+				continue
+			}
+			if err := b.task(n, w); err != nil {
+				return a, err
+			}
+		}
+		slices.Reverse(a.workers[w].tasks) // sinks first
+	}
+	return a, nil
+}
+
+// openEnds makes and opens sinks, then sources.
+func (a *Attempt) openEnds(ctx context.Context, restored Restored) error {
+	for _, n := range a.graph.Nodes {
+		if n.Sink == nil {
+			continue
+		}
+		s, err := n.Sink()
+		if err == nil {
+			a.sinks[n.ID] = s
+			err = s.Open(ctx, restored.Sinks[n.ID])
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.Label, err)
+		}
+	}
+	for _, n := range a.graph.Nodes {
+		if n.Source == nil {
+			continue
+		}
+		s, err := n.Source()
+		if err == nil {
+			a.sources[n.ID] = s
+			err = s.Open(ctx, restored.Splits[n.ID])
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.Label, err)
+		}
+		a.running.Add(int64(a.graph.Workers))
+	}
+	return nil
+}
+
+// builder wires one attempt.
+type builder struct {
+	a        *Attempt
+	g        *Graph
+	restored Restored
+	tables   TableStore
+	// gates has for each node with exchanges before it, by input, the channels [sender][receiver].
+	gates map[*Node][][][]*shuffle.Channel
+}
+
+// connect makes the channels of all exchanges.
+func (b *builder) connect() {
+	o := b.g.Options
+	budget := shuffle.Budget{Slots: max(shuffle.DefaultSlots, o.RingBatches), Rows: int64(o.RingBatches) * int64(o.BatchRows), Bytes: o.RingBytes}
+	var wakers []*shuffle.Waker
+	for _, w := range b.a.workers {
+		wakers = append(wakers, w.waker)
+	}
+	for _, n := range b.g.Nodes {
+		if n.chained() || n.Source != nil {
+			continue
+		}
+		for _, in := range n.Inputs {
+			var channels [][]*shuffle.Channel
+			if in.Exchange == Forward {
+				for _, w := range wakers {
+					channels = append(channels, []*shuffle.Channel{shuffle.NewChannel(budget, w, w)})
+				}
+			} else {
+				channels = shuffle.Connect(budget, wakers, wakers)
+			}
+			b.gates[n] = append(b.gates[n], channels)
+		}
+	}
+}
+
+// task builds the chain that begins at n on worker w.
+func (b *builder) task(n *Node, w int) error {
+	t := &task{id: n.ID, worker: w, barriers: b.a, metrics: &taskMetrics{}}
+	t.metrics.watermark.Store(int64(core.MinTime))
+	b.a.tasks = append(b.a.tasks, t)
+	b.a.workers[w].tasks = append(b.a.workers[w].tasks, t)
+	if n.Source != nil {
+		if err := b.sourceTask(t, n, w); err != nil {
+			return err
+		}
+	} else {
+		if err := b.gateTask(t, n, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) sourceTask(t *task, n *Node, w int) error {
+	reader, err := b.a.sources[n.ID].Reader(w)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Label, err)
+	}
+	worker := b.a.workers[w]
+	r := &sourceRoot{
+		node: n, reader: reader, marks: newWatermarks(n.Watermark), splits: map[string]int{}, restored: map[string]core.SplitState{},
+		injected: &b.a.injected, interval: int64(b.g.Options.WatermarkInterval), onEnd: b.a.readerEnded,
+	}
+	t.root = r
+	reader.SetWaker(worker.waker.Notify)
+	for _, s := range b.restored.Splits[n.ID] {
+		r.restored[s.ID] = s
+	}
+	t.metrics.add(n.ID, &r.count)
+	if n.DeadLetters != nil {
+		e, err := b.element(t, n.DeadLetters, w)
+		if err != nil {
+			return err
+		}
+		r.dead = target{element: e}
+	}
+	t.entry, err = b.consumers(t, n, w)
+	return err
+}
+
+func (b *builder) gateTask(t *task, n *Node, w int) error {
+	ports := map[int]bool{}
+	for _, in := range n.Inputs {
+		ports[in.Port] = true
+	}
+	channels := make([][]*shuffle.Channel, len(ports))
+	for i, in := range n.Inputs {
+		c := b.gates[n][i]
+		if in.Port >= len(channels) {
+			return fmt.Errorf("graph %s: node %s: input ports must be 0 to %d", b.g.Job, n.ID, len(channels)-1)
+		}
+		if in.Exchange == Forward {
+			channels[in.Port] = append(channels[in.Port], c[w]...)
+		} else {
+			channels[in.Port] = append(channels[in.Port], shuffle.Receiving(c, w)...)
+		}
+	}
+	g := &gateRoot{gate: shuffle.NewGate(channels...), id: n.ID, left: len(ports)}
+	t.root = g
+	if saved := b.restored.Gates[n.ID]; saved != nil {
+		if err := restoreGate(g.gate, saved, w, b.g.Workers); err != nil {
+			return fmt.Errorf("%s: %w", n.Label, err)
+		}
+	}
+	e, err := b.element(t, n, w)
+	t.entry = []target{{element: e}}
+	return err
+}
+
+// element adds n, an operator or a sink, to the chain, and everything behind it.
+func (b *builder) element(t *task, n *Node, w int) (element, error) {
+	if n.Sink != nil {
+		writer, err := b.a.sinks[n.ID].Writer(w)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Label, err)
+		}
+		writer.SetWaker(b.a.workers[w].waker.Notify)
+		s := &sinkLeaf{node: n, writer: writer, worker: w}
+		t.elements = append(t.elements, s)
+		t.metrics.add(n.ID, &s.count)
+		return s, nil
+	}
+	s := &stage{node: n, op: n.Operator()}
+	at := len(t.elements)
+	t.elements = append(t.elements, s)
+	t.metrics.add(n.ID, &s.count)
+	if err := b.open(t, s, w); err != nil {
+		t.elements = slices.Delete(t.elements, at, at+1)
+		return nil, err
+	}
+	var err error
+	s.out.counters = &s.count
+	s.out.targets, err = b.consumers(t, n, w)
+	return s, err
+}
+
+// open opens an operator with its tables.
+func (b *builder) open(t *task, s *stage, w int) error {
+	n, o := s.node, &b.g.Options
+	s.ctx = &core.OperatorContext{
+		ID: n.ID, Worker: w, Workers: b.g.Workers, KeyGroups: b.g.KeyGroups, Output: n.Schema, BatchRows: o.BatchRows,
+		Account: o.Memory.Account(b.g.Job + "/" + n.ID), Counters: &s.count, Log: o.Log,
+		Now: func() core.Time { return core.TimeOf(o.Clock.Now()) },
+	}
+	for _, in := range n.Inputs {
+		for len(s.ctx.Inputs) <= in.Port {
+			s.ctx.Inputs = append(s.ctx.Inputs, nil)
+		}
+		s.ctx.Inputs[in.Port] = in.From.Schema
+	}
+	tables := &lazyTables{store: b.tables, node: n, worker: w, graph: b.g}
+	s.ctx.Tables = tables
+	err := s.op.Open(s.ctx)
+	if tables.opened != nil {
+		b.a.tables[n.ID] = append(b.a.tables[n.ID], tables.opened)
+		t.tables = append(t.tables, freezer{b.a, tables.opened})
+	}
+	if err != nil {
+		_ = s.op.Close() // the error of Open is the one that tells
+		return fmt.Errorf("%s: %w", n.Label, err)
+	}
+	return nil
+}
+
+// consumers adds everything that reads n to the chain, and returns it.
+func (b *builder) consumers(t *task, n *Node, w int) ([]target, error) {
+	var out []target
+	for _, c := range b.g.Nodes {
+		for i, in := range c.Inputs {
+			if in.From != n {
+				continue
+			}
+			if c.chained() {
+				e, err := b.element(t, c, w)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, target{element: e})
+				continue
+			}
+			leaf, err := b.output(c, in, b.gates[c][i][w])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.Label, err)
+			}
+			t.elements = append(t.elements, leaf)
+			out = append(out, target{element: leaf})
+		}
+	}
+	return out, nil
+}
+
+func (b *builder) output(to *Node, in Input, channels []*shuffle.Channel) (*outputLeaf, error) {
+	o := b.g.Options
+	out, err := shuffle.NewOutput(shuffle.OutputConfig{
+		Kind:   map[Exchange]shuffle.Kind{Forward: shuffle.Forward, Hash: shuffle.Hash, Rebalance: shuffle.Rebalance, Broadcast: shuffle.Broadcast}[in.Exchange],
+		Schema: in.From.Schema, Account: o.Memory.Account(b.g.Job + "/" + to.ID + "/exchange"), Channels: channels, Keys: in.Keys,
+		KeyGroups: b.g.KeyGroups, BatchRows: o.BatchRows, BufferTimeout: o.BufferTimeout, FlushWhenIdle: o.FlushWhenIdle,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &outputLeaf{out: out}, nil
+}
+
+// readerEnded counts a reader that has said EndOfInput.
+func (a *Attempt) readerEnded() {
+	if a.running.Add(-1) == 0 {
+		close(a.ended)
+	}
+}
+
+// lazyTables asks the table store only for operators that use tables.
+type lazyTables struct {
+	store  TableStore
+	node   *Node
+	worker int
+	graph  *Graph
+	opened OperatorTables
+}
+
+// Table implements core.TableFactory.
+func (l *lazyTables) Table(name string, keys, values []core.Field) (core.KeyedTable, error) {
+	if l.opened == nil {
+		t, err := l.store.Operator(l.node.ID, l.worker, l.graph.Workers, l.graph.KeyGroups)
+		if err != nil {
+			return nil, err
+		}
+		l.opened = t
+	}
+	return l.opened.Table(name, keys, values)
+}
+
+func (m *taskMetrics) add(node string, c *core.Counters) {
+	m.nodes = append(m.nodes, publishedCounters{node: node, source: c})
+}

@@ -1,0 +1,76 @@
+package task
+
+import (
+	"turbo/core"
+	"turbo/shuffle"
+)
+
+// gateRoot is the receiving end of a task's exchanges.
+type gateRoot struct {
+	gate *shuffle.Gate
+	id   string
+	left int // ports that have not ended
+}
+
+func (g *gateRoot) next(int64) (core.Message, int, error) {
+	e, ok := g.gate.Poll()
+	if !ok {
+		return core.Message{}, 0, nil
+	}
+	if e.Kind == core.EndMessage {
+		g.left--
+	}
+	return e.Message, e.Port, nil
+}
+
+// open returns how many ports have not ended.
+func (g *gateRoot) open() int { return g.left }
+
+func (g *gateRoot) cut(ack *Ack) error {
+	ack.Gate = g.gate.Snapshot()
+	return nil
+}
+
+func (g *gateRoot) deadline(int64) (int64, bool) { return 0, false }
+
+func (g *gateRoot) close() error {
+	g.gate.Close()
+	return nil
+}
+
+// outputLeaf is the sending end of an exchange in a chain.
+type outputLeaf struct {
+	out *shuffle.Output
+}
+
+func (o *outputLeaf) take(_ int, b *core.Batch) error { return o.out.Emit(b) }
+func (o *outputLeaf) full() bool                      { return o.out.Full() }
+
+func (o *outputLeaf) resume() (bool, error) {
+	if !o.out.Full() {
+		return false, nil
+	}
+	return o.out.Resume(), nil
+}
+
+func (o *outputLeaf) control(c control) (bool, error) { return o.out.Control(c.Message), nil }
+func (o *outputLeaf) deadline() (int64, bool)         { return o.out.Deadline() }
+
+func (o *outputLeaf) expire(now int64) (bool, error) {
+	before := o.out.Stats().Batches
+	o.out.Poll(now)
+	return o.out.Stats().Batches != before, nil
+}
+
+func (o *outputLeaf) close() error {
+	o.out.Close()
+	return nil
+}
+
+// restoreGate brings a gate to what the instances of its task saved.
+func restoreGate(g *shuffle.Gate, saved [][]byte, worker, workers int) error {
+	if len(saved) == workers {
+		return g.Restore(saved[worker])
+	}
+	return g.Restore(saved...)
+}

@@ -1,0 +1,160 @@
+package task
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"turbo/core"
+	"turbo/internal/clock"
+	"turbo/memory"
+)
+
+// Exchange says how an edge distributes rows over the workers of its receiver.
+type Exchange uint8
+
+// The exchanges.
+const (
+	Forward   Exchange = iota // worker i to worker i: fused into one chain where the receiver has no other input
+	Hash                      // by the hash of the key columns
+	Rebalance                 // round robin by batch
+	Broadcast                 // every row to every worker
+)
+
+// String names the exchange as explain does.
+func (e Exchange) String() string {
+	return [...]string{"forward", "hash", "rebalance", "broadcast"}[e]
+}
+
+// Graph is a physical plan, ready to run. Functions in it are called for each attempt: a job that restarts gets new
+// sources, operators and sinks.
+type Graph struct {
+	Job       string
+	Workers   int
+	KeyGroups int
+	Nodes     []*Node // in topological order
+	Options   Options
+}
+
+// Options are the settings of the engine.
+type Options struct {
+	BatchRows         int           // rows of a full batch, default 4096
+	BufferTimeout     time.Duration // 0: flush after every batch; negative: only when full or before control
+	FlushWhenIdle     bool          // flush to a receiver that is idle
+	WatermarkInterval time.Duration // how often sources emit watermarks; default 200ms
+	RingBatches       int           // credit of a ring in batches; default 16
+	RingBytes         int64         // credit of a ring in bytes; default 4 MiB
+	Memory            *memory.Pool
+	Clock             clock.Clock
+	Log               *slog.Logger
+}
+
+// Node is one vertex: exactly one of Source, Operator and Sink is set.
+type Node struct {
+	ID     string // stable over restarts and releases of the spec: names state
+	Label  string // for people: "source rides", "filter arrivals"
+	Schema *core.Schema
+	Inputs []Input
+
+	Source   func() (core.Source, error)
+	Operator func() core.Operator
+	Sink     func() (core.Sink, error)
+
+	Watermark   *Watermark // of a source; nil: no event time
+	DeadLetters *Node      // of a source: the sink node that takes its dead letters; not among anyone's Inputs
+	// PassThrough says that a sink's rows are those of its sources less the counted drops: its ledger draws a balance.
+	PassThrough bool
+}
+
+// Input is an edge into a node.
+type Input struct {
+	From     *Node
+	Port     int
+	Exchange Exchange
+	Keys     []int // columns of From's schema, of a hash exchange
+}
+
+// Watermark is the strategy of a source: bounded out-of-orderness of one column.
+type Watermark struct {
+	Column      int // TIMESTAMP column of the source's schema
+	MaxDelay    time.Duration
+	IdleTimeout time.Duration // 0: a silent split holds the watermark back for ever
+}
+
+func (o *Options) setDefaults() {
+	if o.BatchRows <= 0 {
+		o.BatchRows = 4096
+	}
+	if o.WatermarkInterval <= 0 {
+		o.WatermarkInterval = 200 * time.Millisecond
+	}
+	if o.RingBatches <= 0 {
+		o.RingBatches = 16
+	}
+	if o.RingBytes <= 0 {
+		o.RingBytes = 4 << 20
+	}
+	if o.Memory == nil {
+		o.Memory = memory.NewPool(0)
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// check reports a graph that cannot run: a broken promise of the planner, not a mistake of the user.
+func (g *Graph) check() error {
+	if g.Workers < 1 || g.KeyGroups < g.Workers || g.KeyGroups > core.MaxKeyGroups {
+		return fmt.Errorf("graph %s: %d workers for %d key groups: there must be 1 to as many workers as key groups", g.Job, g.Workers, g.KeyGroups)
+	}
+	seen := map[*Node]bool{}
+	ids := map[string]bool{}
+	for _, n := range g.Nodes {
+		kinds := 0
+		for _, set := range []bool{n.Source != nil, n.Operator != nil, n.Sink != nil} {
+			if set {
+				kinds++
+			}
+		}
+		switch {
+		case kinds != 1:
+			return fmt.Errorf("graph %s: node %s must be one of source, operator and sink", g.Job, n.ID)
+		case ids[n.ID]:
+			return fmt.Errorf("graph %s: node id %s stands twice", g.Job, n.ID)
+		case (n.Source != nil) != (len(n.Inputs) == 0) && !g.isDeadLetterSink(n):
+			return fmt.Errorf("graph %s: node %s has %d inputs", g.Job, n.ID, len(n.Inputs))
+		}
+		for _, in := range n.Inputs {
+			if !seen[in.From] || in.From.Sink != nil {
+				return fmt.Errorf("graph %s: node %s reads %s, which does not stand before it or is a sink", g.Job, n.ID, in.From.ID)
+			}
+		}
+		seen[n], ids[n.ID] = true, true
+	}
+	return nil
+}
+
+func (g *Graph) isDeadLetterSink(n *Node) bool {
+	for _, s := range g.Nodes {
+		if s.DeadLetters == n {
+			return true
+		}
+	}
+	return false
+}
+
+// chained reports whether n runs in the chain of its input.
+func (n *Node) chained() bool {
+	return len(n.Inputs) == 1 && n.Inputs[0].Exchange == Forward && n.Inputs[0].Port == 0
+}
+
+// root returns the node at whose root the chain of n begins.
+func (n *Node) root() *Node {
+	for n.chained() {
+		n = n.Inputs[0].From
+	}
+	return n
+}

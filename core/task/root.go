@@ -1,0 +1,177 @@
+package task
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"turbo/core"
+)
+
+// root is where a task's messages come from: a source's reader, or the gate of an exchange.
+type root interface {
+	// next returns the next message and its port; NoMessage when there is nothing now.
+	next(now int64) (core.Message, int, error)
+	// cut saves the root's state for the barrier that next has just returned.
+	cut(ack *Ack) error
+	// deadline is when next must be called again although nobody wakes the task.
+	deadline(now int64) (int64, bool)
+	close() error
+}
+
+// sourceRoot polls a reader, generates watermarks and injects barriers.
+type sourceRoot struct {
+	node      *Node
+	reader    core.SourceReader
+	marks     *watermarks
+	restored  map[string]core.SplitState
+	splits    map[string]int // id -> index in order of start
+	dead      target         // of dead letters; nil element when there are none
+	injected  *atomic.Uint64 // see attempt.barrier
+	last      uint64         // the barrier injected last
+	nextMark  int64          // when watermarks are looked at again
+	interval  int64
+	ended     bool // the reader has said EndOfInput
+	markedMax bool
+	endSent   bool
+	stopped   bool // the final barrier has been injected
+	onEnd     func()
+	count     core.Counters
+}
+
+func (r *sourceRoot) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", r.node.Label, err)
+}
+
+// The word of an injected barrier: the checkpoint's id above one bit that says final.
+func barrierWord(checkpoint uint64, final bool) uint64 {
+	w := checkpoint << 1
+	if final {
+		w |= 1
+	}
+	return w
+}
+
+func (r *sourceRoot) next(now int64) (core.Message, int, error) {
+	if word := r.injected.Load(); word>>1 > r.last && !r.stopped {
+		r.last = word >> 1
+		m := core.Message{Kind: core.BarrierMessage, Checkpoint: r.last}
+		if word&1 != 0 {
+			m.Flags, r.stopped = core.FinalBarrier, true
+		}
+		return m, 0, nil
+	}
+	if r.stopped || r.endSent {
+		return core.Message{}, 0, nil
+	}
+	if r.ended {
+		if r.marks != nil && !r.markedMax {
+			r.markedMax = true
+			return core.Message{Kind: core.WatermarkMessage, Time: core.MaxTime}, 0, nil
+		}
+		r.endSent = true
+		return core.Message{Kind: core.EndMessage}, 0, nil
+	}
+	if r.marks != nil && now >= r.nextMark {
+		if m, ok := r.marks.next(now); ok {
+			return m, 0, nil // idleness and watermark may both be due: nextMark moves when there is nothing more
+		}
+		r.nextMark = now + r.interval
+	}
+	if r.dead.element != nil && r.dead.full() {
+		return core.Message{}, 0, nil
+	}
+	return r.poll(now)
+}
+
+func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
+	for {
+		e, err := r.reader.Poll()
+		if err != nil {
+			return core.Message{}, 0, r.wrap(err)
+		}
+		r.count.In += e.Read
+		r.count.Skipped += e.Skipped
+		r.count.DeadLettered += e.DeadLettered
+		switch e.Kind {
+		case core.NoEvent:
+			if r.marks != nil && !r.marks.looked {
+				r.marks.looked, r.nextMark = true, now
+			}
+			return core.Message{}, 0, nil
+		case core.DataEvent:
+			if e.Batch == nil {
+				continue
+			}
+			if r.marks != nil {
+				r.marks.observe(e.Split, e.Batch, now)
+			}
+			r.count.Out += int64(e.Batch.Rows())
+			if r.marks != nil {
+				r.marks.looked = true
+			}
+			return core.Message{Kind: core.DataMessage, Batch: e.Batch}, 0, nil
+		case core.DeadLetter:
+			if r.dead.element == nil {
+				e.Batch.Release()
+				return core.Message{}, 0, r.wrap(fmt.Errorf("a dead letter came, but no sink for dead letters is set"))
+			}
+			if err := r.dead.take(0, e.Batch); err != nil {
+				return core.Message{}, 0, err
+			}
+			if r.dead.full() {
+				return core.Message{}, 0, nil
+			}
+		case core.SplitStart:
+			if e.Split != len(r.splits) {
+				return core.Message{}, 0, r.wrap(fmt.Errorf("split %s starts as number %d, expected %d", e.ID, e.Split, len(r.splits)))
+			}
+			r.splits[e.ID] = e.Split
+			if r.marks != nil {
+				s, ok := r.restored[e.ID]
+				if !ok {
+					s.Watermark = core.MinTime
+				}
+				r.marks.start(s.Watermark, s.Idle, now)
+			}
+		case core.SplitEnd:
+			if r.marks != nil {
+				r.marks.end(e.Split)
+				r.nextMark = now
+			}
+		case core.EndOfInput:
+			r.ended = true
+			r.onEnd()
+			return r.next(now)
+		}
+	}
+}
+
+func (r *sourceRoot) cut(ack *Ack) error {
+	states, err := r.reader.Snapshot()
+	if err != nil {
+		return r.wrap(fmt.Errorf("snapshot: %w", err))
+	}
+	if r.marks != nil {
+		r.marks.fill(states, r.splits)
+	}
+	ack.Splits = states
+	ack.Counters = append(ack.Counters, NodeCounters{r.node.ID, r.count})
+	return nil
+}
+
+func (r *sourceRoot) deadline(int64) (int64, bool) {
+	if r.marks == nil || r.stopped || r.ended {
+		return 0, false
+	}
+	// A pause of watermark emission needs a look after data that came since the last one, and for idleness.
+	at, ok := r.marks.idleAt()
+	if r.marks.behind() {
+		at, ok = earliest(at, ok, r.nextMark, true)
+	}
+	return at, ok
+}
+
+func (r *sourceRoot) close() error { return r.wrap(r.reader.Close()) }

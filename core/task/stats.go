@@ -1,0 +1,44 @@
+package task
+
+import "turbo/core"
+
+// NodeStats are the published figures of one node, summed over its instances.
+type NodeStats struct {
+	Node     string
+	Label    string
+	Counters core.Counters
+	// Watermark is the least of its tasks' watermarks; core.MinTime when there is none yet.
+	Watermark core.Time
+}
+
+// Stats returns the published figures of every node in the graph's order. They are at most some tens of milliseconds old.
+// Any goroutine may call it.
+func (a *Attempt) Stats() []NodeStats {
+	out := make([]NodeStats, len(a.graph.Nodes))
+	index := map[string]int{}
+	for i, n := range a.graph.Nodes {
+		out[i] = NodeStats{Node: n.ID, Label: n.Label, Watermark: core.MaxTime}
+		index[n.ID] = i
+	}
+	for _, t := range a.tasks {
+		mark := core.Time(t.metrics.watermark.Load())
+		for i := range t.metrics.nodes {
+			s := &out[index[t.metrics.nodes[i].node]]
+			s.Counters.Add(t.metrics.nodes[i].load())
+			s.Watermark = min(s.Watermark, mark)
+		}
+	}
+	return out
+}
+
+// Lag returns the records that are still to be read, over the sources that know; ok is false when none does.
+func (a *Attempt) Lag() (records int64, ok bool) {
+	for _, s := range a.sources {
+		if r, is := s.(core.LagReporter); is {
+			if n, known := r.Lag(); known {
+				records, ok = records+n, true
+			}
+		}
+	}
+	return records, ok
+}

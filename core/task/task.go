@@ -1,0 +1,238 @@
+package task
+
+import (
+	"sync/atomic"
+
+	"turbo/core"
+)
+
+// task is one instance of a chain on one worker: a root, and elements in topological order.
+type task struct {
+	id       string
+	worker   int
+	root     root
+	entry    []target // what the root feeds
+	elements []element
+	tables   []tableHandle
+	barriers barrierSource
+	metrics  *taskMetrics
+
+	// The control message on its way through the chain, and the next element that is to get it.
+	control control
+	next    int
+	moving  bool
+
+	closed bool // the final barrier has passed
+}
+
+// barrierSource finds the collection of a checkpoint.
+type barrierSource interface {
+	collection(checkpoint uint64) *barrierCollection
+}
+
+// tableHandle is an operator's table in a task, as far as a barrier is concerned.
+type tableHandle interface {
+	// freeze cuts the table's state for the checkpoint and hands its upload to c.
+	freeze(checkpoint uint64, c *barrierCollection) error
+}
+
+// entryFull reports that the chain cannot take another batch.
+func (t *task) entryFull() bool {
+	for _, e := range t.entry {
+		if e.full() {
+			return true
+		}
+	}
+	return false
+}
+
+// step does a bounded piece of work and reports whether it did any.
+func (t *task) step(now int64) (moved bool, err error) {
+	if t.closed {
+		return false, nil
+	}
+	for i := len(t.elements) - 1; i >= 0; i-- {
+		m, err := t.elements[i].resume()
+		if err != nil {
+			return true, err
+		}
+		moved = moved || m
+	}
+	if t.moving {
+		m, err := t.pass()
+		return moved || m, err
+	}
+	if t.entryFull() {
+		return moved, nil
+	}
+	m, port, err := t.root.next(now)
+	if err != nil {
+		return true, err
+	}
+	switch m.Kind {
+	case core.NoMessage:
+		return moved, nil
+	case core.DataMessage:
+		return true, t.feed(port, m.Batch)
+	}
+	return true, t.begin(m, port)
+}
+
+// feed gives a batch to the first elements.
+func (t *task) feed(port int, b *core.Batch) error {
+	last := len(t.entry) - 1
+	for _, e := range t.entry[:last] {
+		if err := e.take(e.port+port, b.Share()); err != nil {
+			b.Release()
+			return err
+		}
+	}
+	return t.entry[last].take(t.entry[last].port+port, b)
+}
+
+// begin sends a control message into the chain.
+func (t *task) begin(m core.Message, port int) error {
+	t.control = control{Message: m, port: port, last: true}
+	if m.Kind == core.EndMessage {
+		if g, ok := t.root.(*gateRoot); ok {
+			t.control.last = g.open() == 0
+		}
+	}
+	if m.Kind == core.BarrierMessage {
+		t.control.done = t.barriers.collection(m.Checkpoint)
+		t.metrics.barrierAt.Store(int64(m.Checkpoint))
+	}
+	if m.Kind == core.WatermarkMessage {
+		t.metrics.watermark.Store(int64(m.Time))
+	}
+	t.next, t.moving = 0, true
+	_, err := t.pass()
+	return err
+}
+
+// pass moves the control message on as far as it goes.
+func (t *task) pass() (moved bool, err error) {
+	for t.next < len(t.elements) {
+		c := t.control
+		if c.Kind == core.EndMessage && t.next > 0 {
+			if !c.last {
+				break // one port of several has ended: that is the root operator's affair alone
+			}
+			c.port = 0
+		}
+		done, err := t.elements[t.next].control(c)
+		if err != nil {
+			return true, err
+		}
+		if !done {
+			return moved, nil
+		}
+		t.next, moved = t.next+1, true
+	}
+	t.moving = false
+	if t.control.Kind == core.BarrierMessage {
+		err = t.finishBarrier()
+	}
+	t.control.done = nil
+	return true, err
+}
+
+// finishBarrier freezes the tables and acknowledges: the barrier has passed every element.
+func (t *task) finishBarrier() error {
+	c := t.control.done
+	ack := Ack{Task: t.id, Worker: t.worker}
+	if err := t.root.cut(&ack); err != nil {
+		return err
+	}
+	for _, e := range t.elements {
+		switch e := e.(type) {
+		case *stage:
+			ack.Counters = append(ack.Counters, NodeCounters{e.node.ID, e.count})
+		case *sinkLeaf:
+			ack.Counters = append(ack.Counters, NodeCounters{e.node.ID, e.count})
+		}
+	}
+	for _, h := range t.tables {
+		if err := h.freeze(t.control.Checkpoint, c); err != nil {
+			return err
+		}
+	}
+	t.closed = t.control.Flags&core.FinalBarrier != 0
+	if c != nil {
+		c.ack(ack)
+	}
+	return nil
+}
+
+// deadline is the next instant at which the task must be looked at although nobody wakes it.
+func (t *task) deadline(now int64) (int64, bool) {
+	if t.closed {
+		return 0, false
+	}
+	at, ok := t.root.deadline(now)
+	for _, e := range t.elements {
+		d, dok := e.deadline()
+		at, ok = earliest(at, ok, d, dok)
+	}
+	return at, ok
+}
+
+// expire does what is due at now: flushes of open batches.
+func (t *task) expire(now int64) (moved bool, err error) {
+	for _, e := range t.elements {
+		m, err := e.expire(now)
+		if err != nil {
+			return true, err
+		}
+		moved = moved || m
+	}
+	return moved, nil
+}
+
+// publish copies the counters to where others may read them.
+func (t *task) publish() {
+	for i := range t.metrics.nodes {
+		n := &t.metrics.nodes[i]
+		n.publish(*n.source)
+	}
+}
+
+// close frees everything, and returns the first error.
+func (t *task) close() error {
+	err := t.root.close()
+	for _, e := range t.elements {
+		if e2 := e.close(); err == nil {
+			err = e2
+		}
+	}
+	return err
+}
+
+// taskMetrics is what a task publishes.
+type taskMetrics struct {
+	barrierAt atomic.Int64
+	watermark atomic.Int64
+	nodes     []publishedCounters
+}
+
+type publishedCounters struct {
+	node                                                                  string
+	source                                                                *core.Counters
+	in, out, filtered, deduplicated, late, skipped, deadLettered, retries atomic.Int64
+}
+
+func (p *publishedCounters) publish(c core.Counters) {
+	p.in.Store(c.In)
+	p.out.Store(c.Out)
+	p.filtered.Store(c.Filtered)
+	p.deduplicated.Store(c.Deduplicated)
+	p.late.Store(c.Late)
+	p.skipped.Store(c.Skipped)
+	p.deadLettered.Store(c.DeadLettered)
+	p.retries.Store(c.Retries)
+}
+
+func (p *publishedCounters) load() core.Counters {
+	return core.Counters{In: p.in.Load(), Out: p.out.Load(), Filtered: p.filtered.Load(), Deduplicated: p.deduplicated.Load(),
+		Late: p.late.Load(), Skipped: p.skipped.Load(), DeadLettered: p.deadLettered.Load(), Retries: p.retries.Load()}
+}

@@ -1,0 +1,148 @@
+package task
+
+import (
+	"turbo/core"
+)
+
+// watermarks generates a source's watermark in one task: per split the greatest time seen less the allowed delay, over
+// splits the least of those that are neither idle nor ended. It is owned by the task's worker.
+type watermarks struct {
+	strategy Watermark
+	splits   []splitTime
+	emitted  core.Time
+	idle     bool // what was last told downstream
+	looked   bool // the reader has had the chance to start its first splits
+}
+
+type splitTime struct {
+	watermark core.Time
+	lastData  int64 // monotonic ns
+	idle      bool
+	ended     bool
+}
+
+func newWatermarks(s *Watermark) *watermarks {
+	if s == nil {
+		return nil
+	}
+	return &watermarks{strategy: *s, emitted: core.MinTime}
+}
+
+// start adds the next split, with the state that a checkpoint saved (MinTime and false when there is none).
+func (w *watermarks) start(watermark core.Time, idle bool, now int64) {
+	w.splits = append(w.splits, splitTime{watermark: watermark, idle: idle, lastData: now})
+}
+
+// end says that a split brings nothing more.
+func (w *watermarks) end(split int) { w.splits[split].ended = true }
+
+// observe takes the times of a batch of one split.
+func (w *watermarks) observe(split int, b *core.Batch, now int64) {
+	s := &w.splits[split]
+	s.lastData, s.idle = now, false
+	latest := latestTime(b.Columns[w.strategy.Column], b.Sel)
+	if latest == core.MinTime {
+		return
+	}
+	// A row at t promises that what follows is later than t - delay - 1: as Flink's bounded out-of-orderness.
+	if t := latest.Add(-w.strategy.MaxDelay) - 1; t > s.watermark {
+		s.watermark = t
+	}
+}
+
+// latestTime returns the greatest time in a column, or MinTime when every row is null.
+func latestTime(v *core.Vector, sel []int32) core.Time {
+	latest := int64(core.MinTime)
+	times := v.Int64s()
+	switch {
+	case v.HasNulls():
+		for i, t := range times {
+			if t > latest && !v.Null(i) {
+				latest = t
+			}
+		}
+	case sel != nil:
+		for _, i := range sel {
+			latest = max(latest, times[i])
+		}
+	default:
+		for _, t := range times {
+			latest = max(latest, t)
+		}
+	}
+	return core.Time(latest)
+}
+
+// next returns the message that is due now: a change of idleness, or a watermark that has grown.
+func (w *watermarks) next(now int64) (core.Message, bool) {
+	low, active := core.MaxTime, 0
+	for i := range w.splits {
+		s := &w.splits[i]
+		if s.ended {
+			continue
+		}
+		if !s.idle && w.strategy.IdleTimeout > 0 && now-s.lastData >= int64(w.strategy.IdleTimeout) {
+			s.idle = true
+		}
+		if !s.idle {
+			active++
+			low = min(low, s.watermark)
+		}
+	}
+	switch {
+	case active == 0:
+		// Every split is silent, or there is none now: an empty reader must not hold the others back.
+		if !w.idle && w.looked {
+			w.idle = true
+			return core.Message{Kind: core.IdleMessage}, true
+		}
+		return core.Message{}, false
+	case active > 0 && w.idle:
+		w.idle = false
+		return core.Message{Kind: core.ActiveMessage}, true
+	case active > 0 && low > w.emitted:
+		w.emitted = low
+		return core.Message{Kind: core.WatermarkMessage, Time: low}, true
+	}
+	return core.Message{}, false
+}
+
+// fill writes the splits' watermarks into a reader's snapshot, which lists the splits in the order of their start.
+func (w *watermarks) fill(states []core.SplitState, ids map[string]int) {
+	for i := range states {
+		if at, ok := ids[states[i].ID]; ok {
+			states[i].Watermark, states[i].Idle = w.splits[at].watermark, w.splits[at].idle
+		} else {
+			states[i].Watermark = core.MinTime
+		}
+	}
+}
+
+// idleIn returns when the next split may turn idle.
+func (w *watermarks) idleAt() (int64, bool) {
+	if w.strategy.IdleTimeout <= 0 {
+		return 0, false
+	}
+	at, ok := int64(0), false
+	for i := range w.splits {
+		if s := &w.splits[i]; !s.ended && !s.idle {
+			at, ok = earliest(at, ok, s.lastData+int64(w.strategy.IdleTimeout), true)
+		}
+	}
+	return at, ok
+}
+
+// behind reports whether a watermark or a change of idleness has not been told downstream yet.
+func (w *watermarks) behind() bool {
+	low, active := core.MaxTime, 0
+	for i := range w.splits {
+		if s := &w.splits[i]; !s.ended && !s.idle {
+			active++
+			low = min(low, s.watermark)
+		}
+	}
+	if active == 0 {
+		return w.looked && !w.idle
+	}
+	return w.idle || low > w.emitted
+}

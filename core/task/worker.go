@@ -1,0 +1,180 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"turbo/internal/clock"
+	"turbo/memory"
+	"turbo/shuffle"
+)
+
+const (
+	// yieldEvery bounds how long a busy worker keeps its processor: fetches, timers and uploads run in between.
+	yieldEvery = 50 * time.Microsecond
+	// spinBelow is the deadline for which the runtime's timers are too coarse (a sleep of 100 µs takes about 1.1 ms on
+	// an idle process): a worker that must act within it yields and polls instead of parking.
+	spinBelow = 1500 * time.Microsecond
+	// idleSpin is how long a worker polls after it has run out of work, before it parks: waking a parked goroutine costs ten times a round.
+	idleSpin = 20 * time.Microsecond
+	// publishEvery is how often counters are copied to where metrics read them.
+	publishEvery = 20 * time.Millisecond
+)
+
+// worker runs its tasks round robin on one goroutine. In tests a seeded scheduler calls round instead of run.
+type worker struct {
+	index int
+	tasks []*task // from the sinks to the sources, so that rings drain before they fill
+	waker *shuffle.Waker
+	token chan struct{}
+	clock clock.Clock
+
+	published int64
+}
+
+func newWorker(index int, c clock.Clock) *worker {
+	w := &worker{index: index, token: make(chan struct{}, 1), clock: c}
+	w.waker = shuffle.NewWaker(func() {
+		select {
+		case w.token <- struct{}{}:
+		default:
+		}
+	})
+	return w
+}
+
+// round steps every task once.
+func (w *worker) round(now int64) (moved bool, err error) {
+	for _, t := range w.tasks {
+		m, err := t.step(now)
+		if err != nil {
+			return true, err
+		}
+		e, err := t.expire(now)
+		if err != nil {
+			return true, err
+		}
+		moved = moved || m || e
+	}
+	return moved, nil
+}
+
+// finished reports whether every task has let its final barrier pass.
+func (w *worker) finished() bool {
+	for _, t := range w.tasks {
+		if !t.closed {
+			return false
+		}
+	}
+	return true
+}
+
+// run works until the final barrier has passed, stop is closed, or something fails.
+func (w *worker) run(stop <-chan struct{}) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+		w.publish()
+	}()
+	now := w.clock.Nanos()
+	yielded, busyAt := now, now
+	for {
+		moved, err := w.round(now)
+		if err != nil {
+			return err
+		}
+		now = w.clock.Nanos()
+		if now-w.published >= int64(publishEvery) {
+			w.publish()
+			w.published = now
+		}
+		if moved {
+			w.waker.Busy()
+			busyAt = now
+			if now-yielded < int64(yieldEvery) {
+				continue
+			}
+		}
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		if !moved {
+			if w.finished() {
+				return nil
+			}
+			if now-busyAt >= int64(idleSpin) {
+				if now, err = w.park(now, stop); err != nil {
+					return err
+				}
+				yielded = now
+				continue
+			}
+			w.waker.Idle()
+		}
+		runtime.Gosched()
+		now = w.clock.Nanos()
+		yielded = now
+	}
+}
+
+// park waits for work, a deadline or stop. It returns the time after it.
+func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
+	w.publish()
+	at, ok := w.deadline(now)
+	if ok && at-now < int64(spinBelow) {
+		w.waker.Idle()
+		runtime.Gosched()
+		return w.clock.Nanos(), nil
+	}
+	w.waker.Park()
+	moved, err := w.round(w.clock.Nanos())
+	if moved || err != nil {
+		w.waker.Busy()
+		return w.clock.Nanos(), err
+	}
+	var expired <-chan time.Time
+	if ok {
+		timer := w.clock.NewTimer(time.Duration(at-now) - spinBelow/2)
+		defer timer.Stop()
+		expired = timer.C()
+	}
+	select {
+	case <-w.token:
+	case <-expired:
+	case <-stop:
+	}
+	w.waker.Idle()
+	return w.clock.Nanos(), nil
+}
+
+func (w *worker) deadline(now int64) (at int64, ok bool) {
+	for _, t := range w.tasks {
+		d, dok := t.deadline(now)
+		at, ok = earliest(at, ok, d, dok)
+	}
+	return at, ok
+}
+
+func (w *worker) publish() {
+	for _, t := range w.tasks {
+		t.publish()
+	}
+}
+
+// panicError turns a recovered panic into the job's failure. The memory limit is an ordinary refusal; everything else is a broken
+// invariant and comes with its stack.
+func panicError(p any) error {
+	if err, ok := p.(error); ok {
+		var limit *memory.LimitError
+		if errors.As(err, &limit) {
+			return err
+		}
+	}
+	return fmt.Errorf("panic (a broken invariant, please report it): %v\n%s", p, debug.Stack())
+}
