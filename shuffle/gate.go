@@ -72,26 +72,28 @@ func (g *Gate) Poll() (e Event, ok bool) {
 		return g.dequeue(), true
 	}
 	n := len(g.inputs)
-	for k, i := 0, g.cursor; k < n; k++ {
+	for k, i := 0, g.cursor; k < n; {
 		in := &g.inputs[i]
-		for !in.closed && !in.done {
-			m, ok := in.channel.pop()
-			if !ok {
-				break
-			}
-			if m.Kind == core.DataMessage {
-				if invariants.Enabled {
-					invariants.Check(!in.ended, "rows on a channel that has ended")
+		if !in.closed && !in.done {
+			if m, ok := in.channel.pop(); ok {
+				if m.Kind == core.DataMessage {
+					if invariants.Enabled {
+						invariants.Check(!in.ended, "rows on a channel that has ended")
+					}
+					if g.cursor = i + 1; g.cursor == n {
+						g.cursor = 0
+					}
+					return Event{in.port, m}, true
 				}
-				if g.cursor = i + 1; g.cursor == n {
-					g.cursor = 0
+				g.cursor = i
+				if g.control(i, m); g.count > 0 {
+					return g.dequeue(), true
 				}
-				return Event{in.port, m}, true
-			}
-			if g.control(i, m); g.count > 0 {
-				return g.dequeue(), true
+				k = 0 // the same channel again, and all others, because a barrier may have opened them
+				continue
 			}
 		}
+		k++
 		if i++; i == n {
 			i = 0
 		}
