@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -53,6 +54,25 @@ func (r *recordReader) next() ([]byte, error) {
 		}
 		if err := r.fill(); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// skipLine passes over the rest of a line, whatever the format: the splitter of quoted formats must not begin in its middle.
+func (r *recordReader) skipLine() error {
+	for {
+		if i := bytes.IndexByte(r.buf[r.from:r.to], '\n'); i >= 0 {
+			r.from += i + 1
+			r.offset += int64(i + 1)
+			return nil
+		}
+		r.offset += int64(r.to - r.from)
+		r.from, r.to = 0, 0
+		if r.eof {
+			return nil
+		}
+		if err := r.fill(); err != nil {
+			return err
 		}
 	}
 }
