@@ -83,20 +83,37 @@ func (t *Table) Touch(slots []uint32) error {
 	return nil
 }
 
-// TouchDistinct is Touch that also finds the distinct slots: it writes each once to distinct, in the order of first
-// appearance, and to first where in slots that was. Both must be as long as slots. It returns their number.
-// The distinct rows of a batch are found by a stamp in the row, without a map.
-func (t *Table) TouchDistinct(slots []uint32, distinct []uint32, first []int32) (int, error) {
+// BeginDistinct starts a batch of rows for TouchDistinct.
+func (t *Table) BeginDistinct() error {
 	if t.stamp++; t.stamp == 0 {
-		if err := t.clearStamps(); err != nil {
-			return 0, err
-		}
+		return t.clearStamps()
 	}
+	return nil
+}
+
+// TouchDistinct is Touch that also finds the slots that it meets for the first time since BeginDistinct: it writes each to
+// distinct, in the order of appearance, and to first where in slots that was, plus base. Both must be as long as slots. It returns
+// their number. They are found by a stamp in the row, without a map.
+func (t *Table) TouchDistinct(slots []uint32, base int, distinct []uint32, first []int32) (int, error) {
 	stamp := uint64(t.stamp)
 	units, epoch := t.pages.units, t.pages.epoch
 	words, stride := t.rows.words, t.stride
 	distinct, first = distinct[:len(slots)], first[:len(slots)]
 	n := 0
+	if t.frozen == nil { // no checkpoint to save for: stamps first, without a branch, then the dirty bits of the distinct
+		for i, s := range slots {
+			header := words[int(s)*stride]
+			distinct[n], first[n] = s, int32(base+i)
+			if header&stampMask != stamp {
+				n++
+			}
+			words[int(s)*stride] = header&^stampMask | stamp
+		}
+		for _, s := range distinct[:n] {
+			units[s>>6].dirty |= 1 << (s & 63)
+		}
+		return n, nil
+	}
 	for i, s := range slots {
 		u := &units[s>>6]
 		if u.epoch != epoch {
@@ -106,7 +123,7 @@ func (t *Table) TouchDistinct(slots []uint32, distinct []uint32, first []int32) 
 		}
 		u.dirty |= 1 << (s & 63)
 		header := &words[int(s)*stride]
-		distinct[n], first[n] = s, int32(i)
+		distinct[n], first[n] = s, int32(base+i)
 		if *header&stampMask != stamp {
 			n++
 		}

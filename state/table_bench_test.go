@@ -75,18 +75,27 @@ func BenchmarkCountSum(b *testing.B) {
 			slots, distinct, first := make([]uint32, benchRows), make([]uint32, benchRows), make([]int32, benchRows)
 			step := func(i int) {
 				i %= len(keys)
-				if _, err := t.Upsert(keys[i:i+1], hashes[i], nil, benchRows, slots, nil); err != nil {
+				if err := t.BeginDistinct(); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := t.TouchDistinct(slots, distinct, first); err != nil {
-					b.Fatal(err)
-				}
-				count, sum := t.Ints(1), t.Ints(2)
-				for _, s := range slots {
-					count.Words[int(s)*count.Stride+count.Offset]++
-				}
-				for i, s := range slots {
-					sum.Words[int(s)*sum.Stride+sum.Offset] += values[i]
+				n := 0
+				for from := 0; from < benchRows; from += 256 {
+					slots := slots[:256]
+					if _, err := t.UpsertRange(keys[i:i+1], hashes[i], nil, from, from+256, slots, nil); err != nil {
+						b.Fatal(err)
+					}
+					m, err := t.TouchDistinct(slots, from, distinct[n:], first[n:])
+					if err != nil {
+						b.Fatal(err)
+					}
+					n += m
+					count, sum, values := t.Ints(1), t.Ints(2), values[from:from+256]
+					for _, s := range slots {
+						count.Words[int(s)*count.Stride+count.Offset]++
+					}
+					for i, s := range slots {
+						sum.Words[int(s)*sum.Stride+sum.Offset] += values[i]
+					}
 				}
 			}
 			for i := range keys {

@@ -113,7 +113,10 @@ func (w *world) upsert() {
 			w.t.Fatal(err)
 		}
 		distinct, first := make([]uint32, rows), make([]int32, rows)
-		different, err := t.TouchDistinct(slots, distinct, first)
+		if err := t.BeginDistinct(); err != nil {
+			w.t.Fatal(err)
+		}
+		different, err := t.TouchDistinct(slots, 0, distinct, first)
 		if err != nil {
 			w.t.Fatal(err)
 		}
