@@ -15,7 +15,9 @@
 //     whose files are still hidden, never a visible file that the ledger does not know.
 //  2. Within a run checkpoints only grow, and each names the one before it. Appending the newest one again is accepted and
 //     writes nothing; it must be the same.
-//  3. Entries are never changed. A withdrawal is an entry of its own that makes the later commits of its run void.
-//  4. A checksum covers the bytes of a file as they are on disk and can be continued from its own value, so a file that stays
+//  3. Entries are not changed (but see 4). A withdrawal is an entry of its own that makes the later commits of its run void.
+//  4. A ledger of more than 16 MiB is compacted: old commits of a run become one with their sums. The file is replaced
+//     atomically, and a finding that Verify would have made before it makes afterwards.
+//  5. A checksum covers the bytes of a file as they are on disk and can be continued from its own value, so a file that stays
 //     open over a restart needs no second reading.
 package ledger

@@ -25,12 +25,14 @@ type Ledger struct {
 	file  vfs.File
 	state *State
 	torn  int64
+	size  int64
+	limit int64 // compacted when it is larger
 	err   error // after a failed append the tail is unknown
 }
 
 // Open opens the ledger of dir, which must exist, making it if it is not there, and cuts a torn tail off.
 func Open(f vfs.FS, dir string) (*Ledger, error) {
-	l := &Ledger{fs: f, dir: dir, state: newState()}
+	l := &Ledger{fs: f, dir: dir, state: newState(), limit: defaultCompactBytes}
 	if err := l.open(); err != nil {
 		if l.file != nil {
 			l.file.Close()
@@ -67,6 +69,7 @@ func (l *Ledger) open() error {
 	if err := l.file.Sync(); err != nil {
 		return err
 	}
+	l.size = good
 	return l.fs.SyncDir(filepath.Join(l.dir, Dir))
 }
 
@@ -144,7 +147,24 @@ func (l *Ledger) append(e *Entry) error {
 		l.err = fmt.Errorf("ledger %s: %w", Path(l.dir), err)
 		return l.err
 	}
-	return l.state.add(e)
+	l.size += int64(len(line))
+	if err := l.state.add(e); err != nil {
+		return err
+	}
+	if e.Commit == nil || l.size < l.limit {
+		return nil
+	}
+	if err := l.compact(); err != nil {
+		l.err = fmt.Errorf("ledger %s: %w", Path(l.dir), err)
+		return l.err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	l.size = info.Size()
+	l.limit = max(l.limit, 2*l.size)
+	return nil
 }
 
 // Close closes the file.

@@ -49,13 +49,13 @@ func (s *State) add(e *Entry) error {
 			s.Visible = map[string]File{}
 		}
 		*s = State{Header: e.Begin, Visible: s.Visible, Audited: true, Ranges: map[Split][]byte{}}
-	case s.Header == nil:
-		return fmt.Errorf("the ledger does not begin with a header")
 	case e.Commit != nil:
 		if err := s.check(e.Commit); err != nil {
 			return err
 		}
 		s.commit(e.Commit)
+	case s.Header == nil:
+		return fmt.Errorf("the ledger does not begin with a header")
 	default:
 		return s.withdraw(e.Withdraw.After)
 	}
@@ -64,6 +64,9 @@ func (s *State) add(e *Entry) error {
 
 // check reports why a commit cannot be the next one.
 func (s *State) check(c *Commit) error {
+	if s.Header == nil {
+		return fmt.Errorf("checkpoint %d before the run's header", c.Checkpoint)
+	}
 	last := uint64(0)
 	if s.Last != nil {
 		last = s.Last.Checkpoint
@@ -86,7 +89,7 @@ func (s *State) check(c *Commit) error {
 }
 
 func (s *State) commit(c *Commit) {
-	s.Last, s.Commits = c, s.Commits+1
+	s.Last, s.Commits = c, s.Commits+1+c.Folded
 	s.history = append(s.history, c)
 	if drop := len(s.history) - keepHistory; drop > 0 {
 		s.floor = s.history[drop-1].Checkpoint
@@ -107,17 +110,21 @@ func (s *State) count(c *Commit, sign int64) {
 		s.Rows += sign * f.Rows
 	}
 	if b := c.Balance; b != nil {
-		s.Balance.Read += sign * b.Read
-		s.Balance.Written += sign * b.Written
-		s.Balance.Filtered += sign * b.Filtered
-		s.Balance.Deduplicated += sign * b.Deduplicated
-		s.Balance.DeadLettered += sign * b.DeadLettered
-		s.Balance.Skipped += sign * b.Skipped
-		s.Balance.Late += sign * b.Late
+		addBalance(&s.Balance, b, sign)
 	} else {
 		s.unaudited += int(sign)
 	}
 	s.Audited = s.unaudited == 0
+}
+
+func addBalance(sum, b *core.Balance, sign int64) {
+	sum.Read += sign * b.Read
+	sum.Written += sign * b.Written
+	sum.Filtered += sign * b.Filtered
+	sum.Deduplicated += sign * b.Deduplicated
+	sum.DeadLettered += sign * b.DeadLettered
+	sum.Skipped += sign * b.Skipped
+	sum.Late += sign * b.Late
 }
 
 // undo computes what withdrawing means, without doing it.
@@ -157,7 +164,7 @@ func (s *State) withdraw(after uint64) error {
 	for n := len(s.history); n > 0 && s.history[n-1].Checkpoint > after; n-- {
 		c := s.history[n-1]
 		s.history = s.history[:n-1]
-		s.Commits--
+		s.Commits -= 1 + c.Folded
 		s.count(c, -1)
 		for _, f := range c.Files {
 			delete(s.Visible, f.Path)
