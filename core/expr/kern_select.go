@@ -1,0 +1,157 @@
+package expr
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// selectTrue writes the rows of sel (nil: all n) where v, a BOOLEAN, is true to dst.
+func selectTrue(dst []int32, v *vec, sel []int32, n int) []int32 {
+	return selectBool(dst, v, sel, n, 1)
+}
+
+// selectBool writes the rows where v is want (1 true, 0 false) and not null.
+func selectBool(dst []int32, v *vec, sel []int32, n int, want uint8) []int32 {
+	values := vals[uint8](v)
+	if v.isConst() {
+		if v.null(0) || values[0] != want {
+			return dst[:0]
+		}
+		return selectAll(dst, sel, n)
+	}
+	if v.valid != nil {
+		sel = selectValid(dst, v.valid, sel, n)
+		dst = dst[:len(sel)]
+	}
+	return eqFilterVC(dst, values, want, sel, n)
+}
+
+// selectAll copies sel (nil: all n) to dst.
+func selectAll(dst, sel []int32, n int) []int32 {
+	if sel == nil {
+		dst = dst[:n]
+		for i := range dst {
+			dst[i] = int32(i)
+		}
+		return dst
+	}
+	return dst[:copy(dst[:len(sel)], sel)]
+}
+
+// selectValid writes the rows of sel (nil: all n) whose bit is set to dst; never nil.
+func selectValid(dst []int32, valid []byte, sel []int32, n int) []int32 {
+	k := 0
+	if sel == nil {
+		dst = dst[:n]
+		for i := range dst {
+			dst[k] = int32(i)
+			k += int(valid[i>>3] >> (i & 7) & 1)
+		}
+		return dst[:k]
+	}
+	dst = dst[:len(sel)]
+	for _, i := range sel {
+		dst[k] = i
+		k += int(valid[i>>3] >> (i & 7) & 1)
+	}
+	return dst[:k]
+}
+
+// selectNull writes the rows of sel (nil: all n) whose bit is not set to dst.
+func selectNull(dst []int32, valid []byte, sel []int32, n int) []int32 {
+	k := 0
+	if sel == nil {
+		dst = dst[:n]
+		for i := range dst {
+			dst[k] = int32(i)
+			k += int(^valid[i>>3] >> (i & 7) & 1)
+		}
+		return dst[:k]
+	}
+	dst = dst[:len(sel)]
+	for _, i := range sel {
+		dst[k] = i
+		k += int(^valid[i>>3] >> (i & 7) & 1)
+	}
+	return dst[:k]
+}
+
+// without writes the rows of sel that are not in hit to dst; both are ascending and hit is part of sel. dst may be sel.
+func without(dst, sel, hit []int32) []int32 {
+	k, h := 0, 0
+	dst = dst[:len(sel)]
+	for _, r := range sel {
+		if h < len(hit) && hit[h] == r {
+			h++
+			continue
+		}
+		dst[k] = r
+		k++
+	}
+	return dst[:k]
+}
+
+// merge writes the union of two ascending selections without common rows to dst, which is neither of them.
+func merge(dst, a, b []int32) []int32 {
+	dst = dst[:len(a)+len(b)]
+	i, j := 0, 0
+	for k := range dst {
+		if j == len(b) || i < len(a) && a[i] < b[j] {
+			dst[k] = a[i]
+			i++
+		} else {
+			dst[k] = b[j]
+			j++
+		}
+	}
+	return dst
+}
+
+// shortText is a text of at most eight bytes that a row's bytes are compared with by one load.
+type shortText struct {
+	text       []byte
+	word, mask uint64
+	short      bool
+}
+
+func newShortText(text []byte) shortText {
+	s := shortText{text: append([]byte(nil), text...), short: len(text) <= 8}
+	for i := range min(len(text), 8) {
+		s.word |= uint64(text[i]) << (8 * i)
+		s.mask |= 0xff << (8 * i)
+	}
+	return s
+}
+
+// filterPrefix writes the rows of sel (nil: all n) that begin with the text to dst; exact: that are the text.
+func (s *shortText) filterPrefix(dst []int32, v *vec, sel []int32, n int, exact bool) []int32 {
+	start, end, data := v.start, v.end, v.data
+	k, size := 0, int32(len(s.text))
+	if sel == nil {
+		dst = dst[:n]
+		start, end = start[:n], end[:n]
+		for i := range start {
+			from, length := int(start[i]), end[i]-start[i]
+			dst[k] = int32(i)
+			k += b2i(s.matches(data, from, length, size, exact))
+		}
+		return dst[:k]
+	}
+	dst = dst[:len(sel)]
+	for _, i := range sel {
+		from, length := int(start[i]), end[i]-start[i]
+		dst[k] = i
+		k += b2i(s.matches(data, from, length, size, exact))
+	}
+	return dst[:k]
+}
+
+func (s *shortText) matches(data []byte, from int, length, size int32, exact bool) bool {
+	if length < size || exact && length != size {
+		return false
+	}
+	if s.short && from+8 <= len(data) {
+		return binary.LittleEndian.Uint64(data[from:])&s.mask == s.word
+	}
+	return bytes.HasPrefix(data[from:from+int(length)], s.text)
+}
