@@ -134,6 +134,7 @@ func runExchange(pool *memory.Pool, sources []source, rounds, batch int) ([]sums
 
 // handBatch is what the hand-written loop hands over.
 type handBatch struct {
+	n         int
 	hash      []uint64
 	key, a, b []int64
 }
@@ -150,7 +151,7 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 			f, e := NewRing[*handBatch](slots, Credit{}), NewRing[*handBatch](2*slots, Credit{})
 			for range slots + 2 {
 				e.Push(&handBatch{
-					make([]uint64, 0, 2*batch), make([]int64, 0, 2*batch), make([]int64, 0, 2*batch), make([]int64, 0, 2*batch),
+					0, make([]uint64, 2*batch), make([]int64, 2*batch), make([]int64, 2*batch), make([]int64, 2*batch),
 				}, Credit{})
 			}
 			full[s], empty[s] = append(full[s], f), append(empty[s], e)
@@ -180,8 +181,8 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 						ended++
 						continue
 					}
-					total.add(b.key, b.a, b.b)
-					b.hash, b.key, b.a, b.b = b.hash[:0], b.key[:0], b.a[:0], b.b[:0]
+					total.add(b.key[:b.n], b.a, b.b)
+					b.n = 0
 					empty[s][w].Push(b, Credit{})
 				}
 				return ended
@@ -218,13 +219,12 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 						h := hs[i]
 						r := int(h >> 32 * uint64(n) >> 32)
 						o := open[r]
-						o.hash = append(o.hash, h)
-						o.key = append(o.key, k)
-						o.a = append(o.a, a[i])
-						o.b = append(o.b, b[i])
+						n := o.n
+						o.hash[n], o.key[n], o.a[n], o.b[n] = h, k, a[i], b[i]
+						o.n = n + 1
 					}
 					for r, o := range open {
-						if len(o.key) >= batch {
+						if o.n >= batch {
 							send(r, o)
 							open[r] = next(r)
 						}
