@@ -7,102 +7,95 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"turbo/ckpt"
 	"turbo/core"
+	"turbo/state"
 )
 
-// Restored is what an attempt starts from: the newest complete checkpoint, apart from the pages of tables, which the table
-// store restores by itself. The zero value is a fresh start.
-type Restored struct {
-	Checkpoint uint64
-	Splits     map[string][]core.SplitState  // by source
-	Gates      map[string][][]byte           // by task, by worker: the parallelism may have been another
-	Sinks      map[string]*core.RestoredSink // by sink
-}
-
-// TableStore gives operators their keyed state and takes what barriers freeze.
-type TableStore interface {
-	// Operator returns the tables of one operator instance, restored for the worker's key groups.
-	Operator(id string, worker, workers, keyGroups int) (OperatorTables, error)
-}
-
-// OperatorTables are the tables of one operator instance.
-type OperatorTables interface {
-	core.TableFactory
-	// Freeze cuts every table for the checkpoint: cheap, on the worker. The returned functions write what was cut, off the
-	// worker; there are none when nothing has changed. Each reports its end by its error.
-	Freeze(checkpoint uint64) ([]func() error, error)
-	Close() error
-}
-
-// Attempt is one run of a graph, from a checkpoint (or from nothing) to its end, its failure or its stop. It starts
-// nothing again by itself. Methods may be called from any goroutine.
+// Attempt is one run of a graph, from a checkpoint (or from nothing) until it is stopped or fails. It starts nothing again
+// by itself. It is the ckpt.Runtime of a ckpt.Driver. Methods may be called from any goroutine.
 type Attempt struct {
-	graph    *Graph
-	restored map[string][]core.SplitState
-	sources  map[string]core.Source
-	sinks    map[string]core.Sink
-	tables   map[string][]OperatorTables
-	workers  []*worker
-	tasks    []*task
+	graph   *Graph
+	sources map[string]core.Source
+	sinks   map[string]core.Sink
+	workers []*worker
+	tasks   []*task
+	to      Checkpoints
 
-	injected atomic.Uint64 // barrierWord of the newest barrier
-	running  atomic.Int64  // sources' readers that have not said EndOfInput
-	ended    chan struct{}
+	injected  atomic.Uint64 // barrierWord of the newest barrier
+	aborted   atomic.Uint64 // id of the newest checkpoint that was given up
+	completed chan *ckpt.Manifest
 
-	mu          sync.Mutex
-	collections map[uint64]*barrierCollection
-
-	uploads  chan upload
+	uploads  chan func()
 	uploadWG sync.WaitGroup
 
 	stop     chan struct{}
 	stopOnce sync.Once
 	done     chan struct{}
+	started  bool
 	err      error // valid once done is closed
 }
 
-type upload struct {
-	write func() error
-	into  *barrierCollection
+var _ ckpt.Runtime = (*Attempt)(nil)
+
+// The word of an injected barrier: the checkpoint's id above one bit that says final.
+func barrierWord(checkpoint uint64, final bool) uint64 {
+	w := checkpoint << 1
+	if final {
+		w |= 1
+	}
+	return w
 }
 
-// collection implements barrierSource.
-func (a *Attempt) collection(checkpoint uint64) *barrierCollection {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.collections[checkpoint]
-}
-
-// Inject starts a checkpoint: every source reader puts its barrier behind the batch at hand. done is called once, from
-// any goroutine, with the cut when every task has acknowledged, every upload is written and every sink is prepared, or with the first
-// error; never when the attempt ends before. Ids must grow. A final barrier is the last thing that the attempt does.
-func (a *Attempt) Inject(checkpoint uint64, final bool, done func(*Cut, error)) {
-	c := newCollection(checkpoint, final, len(a.tasks), a.restored, func(cut *Cut, err error) {
-		a.mu.Lock()
-		delete(a.collections, checkpoint)
-		a.mu.Unlock()
-		done(cut, err)
-	})
-	a.mu.Lock()
-	a.collections[checkpoint] = c
-	a.mu.Unlock()
-	a.injected.Store(barrierWord(checkpoint, final))
+// InjectBarrier implements ckpt.Runtime: every source reader puts its barrier behind the batch at hand.
+func (a *Attempt) InjectBarrier(b ckpt.Barrier) {
+	a.injected.Store(barrierWord(b.ID, b.Trigger.Final()))
 	for _, w := range a.workers {
 		w.waker.Notify()
 	}
 }
 
-// Start lets the workers run.
-func (a *Attempt) Start() {
-	for range uploaders {
-		a.uploadWG.Add(1)
-		go func() {
-			defer a.uploadWG.Done()
-			for u := range a.uploads {
-				u.into.uploaded(u.write())
-			}
-		}()
+// AbortCheckpoint implements ckpt.Runtime: what was frozen is merged back, and sources that have stopped go on.
+func (a *Attempt) AbortCheckpoint(id uint64, _ error) {
+	for _, w := range a.workers {
+		w.post(mail{checkpoint: id})
 	}
+	a.aborted.Store(id)
+	for _, w := range a.workers {
+		w.waker.Notify()
+	}
+}
+
+// CheckpointComplete implements ckpt.Runtime: tables let go what they kept, sources are told.
+func (a *Attempt) CheckpointComplete(m *ckpt.Manifest) {
+	for _, w := range a.workers {
+		w.post(mail{checkpoint: m.Checkpoint, complete: true})
+	}
+	select { // sources are told of the newest one only
+	case <-a.completed:
+	default:
+	}
+	select {
+	case a.completed <- m:
+	default:
+	}
+}
+
+// Tasks names the tasks in the order of their numbers, for ckpt.CoordinatorConfig.
+func (a *Attempt) Tasks() []string {
+	var out []string
+	for _, t := range a.tasks {
+		out = append(out, fmt.Sprintf("%s[%d]", t.id, t.worker))
+	}
+	return out
+}
+
+// uploaders is how many goroutines write frozen pages.
+const uploaders = 1
+
+// Start lets the workers run. Reports go to to.
+func (a *Attempt) Start(to Checkpoints) {
+	a.begin(to)
 	results := make(chan error, len(a.workers))
 	for _, w := range a.workers {
 		go func() { results <- w.run(a.stop) }()
@@ -122,13 +115,41 @@ func (a *Attempt) Start() {
 	}()
 }
 
-// uploaders is how many goroutines write frozen pages.
-const uploaders = 1
+// begin starts what runs beside the workers.
+func (a *Attempt) begin(to Checkpoints) {
+	a.to, a.started = to, true
+	for range uploaders {
+		a.uploadWG.Go(func() {
+			for upload := range a.uploads {
+				upload()
+			}
+		})
+	}
+	a.uploadWG.Go(a.tellSources)
+}
 
-// Ended is closed when every source has said that its input has ended: the time for the final checkpoint.
-func (a *Attempt) Ended() <-chan struct{} { return a.ended }
+// tellSources passes complete checkpoints on to the sources, which may do I/O then.
+func (a *Attempt) tellSources() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-a.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for m := range a.completed {
+		for id, s := range a.sources {
+			if err := s.Committed(ctx, m.Checkpoint, m.Source(id)); err != nil {
+				// Only observers see what sources do here; the job's own positions are in the checkpoint.
+				a.graph.Options.Log.Warn("a source could not note the checkpoint", "source", id, "checkpoint", m.Checkpoint, "error", err)
+			}
+		}
+	}
+}
 
-// Done is closed when every worker has stopped: after the final barrier, a failure, or Stop.
+// Done is closed when every worker has stopped: after a failure, or Stop.
 func (a *Attempt) Done() <-chan struct{} { return a.done }
 
 // Err returns why the attempt failed, nil when it did not. It is valid once Done is closed.
@@ -137,45 +158,17 @@ func (a *Attempt) Err() error { return a.err }
 // Stop ends the workers at once, without a checkpoint.
 func (a *Attempt) Stop() { a.stopOnce.Do(func() { close(a.stop) }) }
 
-// Sink returns the sink of a node, to commit to.
+// Sink returns the sink of a node, to commit to; nil when the graph has none of that id.
 func (a *Attempt) Sink(id string) core.Sink { return a.sinks[id] }
-
-// Sinks returns the ids of the sinks.
-func (a *Attempt) Sinks() []string {
-	var out []string
-	for _, n := range a.graph.Nodes {
-		if n.Sink != nil {
-			out = append(out, n.ID)
-		}
-	}
-	return out
-}
-
-// Committed tells the sources that a checkpoint is complete.
-func (a *Attempt) Committed(ctx context.Context, cut *Cut) error {
-	var errs []error
-	for id, s := range a.sources {
-		if err := s.Committed(ctx, cut.Checkpoint, cut.Splits[id]); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", id, err))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // Close frees everything. The workers must have stopped (Done), or never have been started.
 func (a *Attempt) Close() error {
 	close(a.uploads)
+	close(a.completed)
 	a.uploadWG.Wait()
 	var errs []error
 	for _, t := range a.tasks {
 		errs = append(errs, t.close())
-	}
-	for _, instances := range a.tables {
-		for _, t := range instances {
-			if t != nil {
-				errs = append(errs, t.Close())
-			}
-		}
 	}
 	for _, s := range a.sources {
 		errs = append(errs, s.Close())
@@ -186,26 +179,10 @@ func (a *Attempt) Close() error {
 	return errors.Join(errs...)
 }
 
-// freezer is the tableHandle of an operator instance.
-type freezer struct {
-	attempt *Attempt
-	tables  OperatorTables
-}
-
-func (f freezer) freeze(checkpoint uint64, c *barrierCollection) error {
-	writes, err := f.tables.Freeze(checkpoint)
-	if err != nil {
-		return err
+// upload writes a snapshot's pages beside the workers and closes a part of the report.
+func (a *Attempt) upload(checkpoint uint64, s *state.Snapshot, into *pendingAck) {
+	a.uploads <- func() {
+		err := s.Write(&pageSink{to: a.to, checkpoint: checkpoint})
+		into.done(func(ack *ckpt.Ack) { ack.Bytes += s.Bytes() }, err)
 	}
-	for _, w := range writes {
-		c.expectUpload()
-		select {
-		case f.attempt.uploads <- upload{w, c}:
-		default:
-			// The queue is as long as all tables of one checkpoint: it is full only when checkpoints overlap, which the coordinator
-			// does not do. Writing here would block the worker.
-			return fmt.Errorf("checkpoint %d: the upload queue of %d is full", checkpoint, cap(f.attempt.uploads))
-		}
-	}
-	return nil
 }

@@ -5,21 +5,25 @@ import (
 	"fmt"
 	"slices"
 
+	"turbo/ckpt"
 	"turbo/core"
 	"turbo/shuffle"
+	"turbo/state"
 )
 
 // Open builds an attempt: it recovers the sinks, opens the sources at their restored positions, restores the tables and wires
-// the chains. It does blocking I/O. After an error nothing is left open.
-func Open(ctx context.Context, g *Graph, restored Restored, tables TableStore) (a *Attempt, err error) {
+// the chains. restored is nil on a fresh start; pages has its tables. It does blocking I/O. After an error nothing is left open.
+func Open(ctx context.Context, g *Graph, restored *ckpt.Manifest, pages state.PageSource) (a *Attempt, err error) {
 	g.Options.setDefaults()
 	if err := g.check(); err != nil {
 		return nil, err
 	}
 	a = &Attempt{
-		graph: g, restored: restored.Splits, sources: map[string]core.Source{}, sinks: map[string]core.Sink{}, tables: map[string][]OperatorTables{},
-		ended: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
-		collections: map[uint64]*barrierCollection{}, uploads: make(chan upload, 64+8*len(g.Nodes)*g.Workers),
+		graph: g, sources: map[string]core.Source{}, sinks: map[string]core.Sink{}, stop: make(chan struct{}), done: make(chan struct{}),
+		completed: make(chan *ckpt.Manifest, 1), uploads: make(chan func(), len(g.Nodes)*g.Workers+1),
+	}
+	if restored == nil {
+		restored = &ckpt.Manifest{}
 	}
 	defer func() {
 		if err != nil {
@@ -33,7 +37,7 @@ func Open(ctx context.Context, g *Graph, restored Restored, tables TableStore) (
 	if err := a.openEnds(ctx, restored); err != nil {
 		return a, err
 	}
-	b := builder{a: a, g: g, restored: restored, tables: tables, gates: map[*Node][][][]*shuffle.Channel{}}
+	b := builder{a: a, g: g, restored: restored, pages: pages, gates: map[*Node][][][]*shuffle.Channel{}}
 	b.connect()
 	for w := range g.Workers {
 		for _, n := range g.Nodes {
@@ -50,7 +54,7 @@ func Open(ctx context.Context, g *Graph, restored Restored, tables TableStore) (
 }
 
 // openEnds makes and opens sinks, then sources.
-func (a *Attempt) openEnds(ctx context.Context, restored Restored) error {
+func (a *Attempt) openEnds(ctx context.Context, restored *ckpt.Manifest) error {
 	for _, n := range a.graph.Nodes {
 		if n.Sink == nil {
 			continue
@@ -58,7 +62,7 @@ func (a *Attempt) openEnds(ctx context.Context, restored Restored) error {
 		s, err := n.Sink()
 		if err == nil {
 			a.sinks[n.ID] = s
-			err = s.Open(ctx, restored.Sinks[n.ID])
+			err = s.Open(ctx, restoredSink(a.graph, n, restored))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.Label, err)
@@ -71,12 +75,11 @@ func (a *Attempt) openEnds(ctx context.Context, restored Restored) error {
 		s, err := n.Source()
 		if err == nil {
 			a.sources[n.ID] = s
-			err = s.Open(ctx, restored.Splits[n.ID])
+			err = s.Open(ctx, restored.Source(n.ID))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.Label, err)
 		}
-		a.running.Add(int64(a.graph.Workers))
 	}
 	return nil
 }
@@ -85,8 +88,8 @@ func (a *Attempt) openEnds(ctx context.Context, restored Restored) error {
 type builder struct {
 	a        *Attempt
 	g        *Graph
-	restored Restored
-	tables   TableStore
+	restored *ckpt.Manifest
+	pages    state.PageSource
 	// gates has for each node with exchanges before it, by input, the channels [sender][receiver].
 	gates map[*Node][][][]*shuffle.Channel
 }
@@ -119,7 +122,9 @@ func (b *builder) connect() {
 
 // task builds the chain that begins at n on worker w.
 func (b *builder) task(n *Node, w int) error {
-	t := &task{id: n.ID, worker: w, barriers: b.a, metrics: &taskMetrics{}}
+	from, to := core.KeyGroupRange(w, b.g.KeyGroups, b.g.Workers)
+	t := &task{attempt: b.a, number: len(b.a.tasks), id: n.ID, worker: w, metrics: &taskMetrics{}}
+	t.backend = state.NewBackend(b.g.KeyGroups, from, to, b.pages)
 	t.metrics.watermark.Store(int64(core.MinTime))
 	b.a.tasks = append(b.a.tasks, t)
 	b.a.workers[w].tasks = append(b.a.workers[w].tasks, t)
@@ -143,11 +148,11 @@ func (b *builder) sourceTask(t *task, n *Node, w int) error {
 	worker := b.a.workers[w]
 	r := &sourceRoot{
 		node: n, reader: reader, marks: newWatermarks(n.Watermark), splits: map[string]int{}, restored: map[string]core.SplitState{},
-		injected: &b.a.injected, interval: int64(b.g.Options.WatermarkInterval), onEnd: b.a.readerEnded,
+		attempt: b.a, interval: int64(b.g.Options.WatermarkInterval),
 	}
 	t.root = r
 	reader.SetWaker(worker.waker.Notify)
-	for _, s := range b.restored.Splits[n.ID] {
+	for _, s := range b.restored.Source(n.ID) {
 		r.restored[s.ID] = s
 	}
 	t.metrics.add(n.ID, &r.count)
@@ -181,7 +186,13 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 	}
 	g := &gateRoot{gate: shuffle.NewGate(channels...), id: n.ID, left: len(ports)}
 	t.root = g
-	if saved := b.restored.Gates[n.ID]; saved != nil {
+	var saved [][]byte // by worker: the manifest has them in this order
+	for _, o := range b.restored.Operators {
+		if o.Operator == n.ID && o.Name == gateState {
+			saved = append(saved, o.Data)
+		}
+	}
+	if saved != nil {
 		if err := restoreGate(g.gate, saved, w, b.g.Workers); err != nil {
 			return fmt.Errorf("%s: %w", n.Label, err)
 		}
@@ -232,13 +243,8 @@ func (b *builder) open(t *task, s *stage, w int) error {
 		}
 		s.ctx.Inputs[in.Port] = in.From.Schema
 	}
-	tables := &lazyTables{store: b.tables, node: n, worker: w, graph: b.g}
-	s.ctx.Tables = tables
+	s.ctx.Tables = t.backend.Operator(n.ID, s.ctx.Account)
 	err := s.op.Open(s.ctx)
-	if tables.opened != nil {
-		b.a.tables[n.ID] = append(b.a.tables[n.ID], tables.opened)
-		t.tables = append(t.tables, freezer{b.a, tables.opened})
-	}
 	if err != nil {
 		_ = s.op.Close() // the error of Open is the one that tells
 		return fmt.Errorf("%s: %w", n.Label, err)
@@ -286,32 +292,12 @@ func (b *builder) output(to *Node, in Input, channels []*shuffle.Channel) (*outp
 	return &outputLeaf{out: out}, nil
 }
 
-// readerEnded counts a reader that has said EndOfInput.
-func (a *Attempt) readerEnded() {
-	if a.running.Add(-1) == 0 {
-		close(a.ended)
+// restoredSink is what a checkpoint has for a sink; nil when there is no checkpoint.
+func restoredSink(g *Graph, n *Node, m *ckpt.Manifest) *core.RestoredSink {
+	if m.Checkpoint == 0 {
+		return nil
 	}
-}
-
-// lazyTables asks the table store only for operators that use tables.
-type lazyTables struct {
-	store  TableStore
-	node   *Node
-	worker int
-	graph  *Graph
-	opened OperatorTables
-}
-
-// Table implements core.TableFactory.
-func (l *lazyTables) Table(name string, keys, values []core.Field) (core.KeyedTable, error) {
-	if l.opened == nil {
-		t, err := l.store.Operator(l.node.ID, l.worker, l.graph.Workers, l.graph.KeyGroups)
-		if err != nil {
-			return nil, err
-		}
-		l.opened = t
-	}
-	return l.opened.Table(name, keys, values)
+	return &core.RestoredSink{Info: g.CommitInfo(n, m), Committables: m.Committables(n.ID)}
 }
 
 func (m *taskMetrics) add(node string, c *core.Counters) {

@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 
+	"turbo/ckpt"
 	"turbo/core"
 )
 
@@ -27,9 +28,11 @@ type element interface {
 // control is a control message on its way through a chain.
 type control struct {
 	core.Message
-	port int                // of an EndMessage, into the root's operator
-	last bool               // of an EndMessage: no other port is open, the end goes on behind the operator
-	done *barrierCollection // of a BarrierMessage
+	port int  // of an EndMessage, into the root's operator
+	last bool // of an EndMessage: no other port is open, the end goes on behind the operator
+	// Of a BarrierMessage: whether it is the last one, and the report that it leads to.
+	final  bool
+	report *pendingAck
 }
 
 // emitter fans an operator's output out to its consumers.
@@ -177,10 +180,14 @@ func (s *sinkLeaf) control(c control) (bool, error) {
 		if s.writer.Full() {
 			return false, nil
 		}
-		sink, worker, done := s.node.ID, s.worker, c.done
-		done.expectPrepare()
-		s.writer.Prepare(c.Checkpoint, c.Flags&core.FinalBarrier != 0, func(committable []byte, err error) {
-			done.prepared(sink, worker, committable, s.wrap(err))
+		report := c.report
+		report.expect()
+		s.writer.Prepare(c.Checkpoint, c.final, func(committable []byte, err error) {
+			report.done(func(ack *ckpt.Ack) {
+				if err == nil {
+					ack.Committables = append(ack.Committables, ckpt.Committable{Sink: s.node.ID, Worker: s.worker, Checkpoint: c.Checkpoint, Data: committable})
+				}
+			}, s.wrap(err))
 		})
 	}
 	return true, nil

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"turbo/ckpt"
 	"turbo/core"
 	"turbo/shuffle"
 )
@@ -26,10 +27,17 @@ func (g *gateRoot) next(int64) (core.Message, int, error) {
 // open returns how many ports have not ended.
 func (g *gateRoot) open() int { return g.left }
 
-func (g *gateRoot) cut(ack *Ack) error {
-	ack.Gate = g.gate.Snapshot()
+func (g *gateRoot) cut(t *task, report *pendingAck) error {
+	data := g.gate.Snapshot()
+	report.expect()
+	report.done(func(ack *ckpt.Ack) {
+		ack.Operators = append(ack.Operators, ckpt.OperatorState{Operator: t.id, Worker: t.worker, Name: gateState, Data: data})
+	}, nil)
 	return nil
 }
+
+// gateState names a gate's watermarks among an operator's small states.
+const gateState = "gate"
 
 func (g *gateRoot) deadline(int64) (int64, bool) { return 0, false }
 

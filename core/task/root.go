@@ -2,8 +2,8 @@ package task
 
 import (
 	"fmt"
-	"sync/atomic"
 
+	"turbo/ckpt"
 	"turbo/core"
 )
 
@@ -12,7 +12,7 @@ type root interface {
 	// next returns the next message and its port; NoMessage when there is nothing now.
 	next(now int64) (core.Message, int, error)
 	// cut saves the root's state for the barrier that next has just returned.
-	cut(ack *Ack) error
+	cut(t *task, report *pendingAck) error
 	// deadline is when next must be called again although nobody wakes the task.
 	deadline(now int64) (int64, bool)
 	close() error
@@ -26,15 +26,14 @@ type sourceRoot struct {
 	restored  map[string]core.SplitState
 	splits    map[string]int // id -> index in order of start
 	dead      target         // of dead letters; nil element when there are none
-	injected  *atomic.Uint64 // see attempt.barrier
-	last      uint64         // the barrier injected last
-	nextMark  int64          // when watermarks are looked at again
+	attempt   *Attempt
+	last      uint64 // the barrier injected last
+	nextMark  int64  // when watermarks are looked at again
 	interval  int64
 	ended     bool // the reader has said EndOfInput
 	markedMax bool
 	endSent   bool
 	stopped   bool // the final barrier has been injected
-	onEnd     func()
 	count     core.Counters
 }
 
@@ -45,23 +44,13 @@ func (r *sourceRoot) wrap(err error) error {
 	return fmt.Errorf("%s: %w", r.node.Label, err)
 }
 
-// The word of an injected barrier: the checkpoint's id above one bit that says final.
-func barrierWord(checkpoint uint64, final bool) uint64 {
-	w := checkpoint << 1
-	if final {
-		w |= 1
-	}
-	return w
-}
-
 func (r *sourceRoot) next(now int64) (core.Message, int, error) {
-	if word := r.injected.Load(); word>>1 > r.last && !r.stopped {
-		r.last = word >> 1
-		m := core.Message{Kind: core.BarrierMessage, Checkpoint: r.last}
-		if word&1 != 0 {
-			m.Flags, r.stopped = core.FinalBarrier, true
-		}
-		return m, 0, nil
+	if word := r.attempt.injected.Load(); word>>1 > r.last {
+		r.last, r.stopped = word>>1, word&1 != 0
+		return core.Message{Kind: core.BarrierMessage, Checkpoint: r.last}, 0, nil
+	}
+	if r.stopped && r.attempt.aborted.Load() >= r.last {
+		r.stopped = false // the last checkpoint was given up: go on as if its barrier had not been
 	}
 	if r.stopped || r.endSent {
 		return core.Message{}, 0, nil
@@ -143,13 +132,12 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 			}
 		case core.EndOfInput:
 			r.ended = true
-			r.onEnd()
 			return r.next(now)
 		}
 	}
 }
 
-func (r *sourceRoot) cut(ack *Ack) error {
+func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
 	states, err := r.reader.Snapshot()
 	if err != nil {
 		return r.wrap(fmt.Errorf("snapshot: %w", err))
@@ -157,8 +145,10 @@ func (r *sourceRoot) cut(ack *Ack) error {
 	if r.marks != nil {
 		r.marks.fill(states, r.splits)
 	}
-	ack.Splits = states
-	ack.Counters = append(ack.Counters, NodeCounters{r.node.ID, r.count})
+	report.expect()
+	report.done(func(ack *ckpt.Ack) {
+		ack.Sources = append(ack.Sources, ckpt.SourceState{Source: r.node.ID, Splits: states})
+	}, nil)
 	return nil
 }
 

@@ -1,39 +1,33 @@
 package task
 
 import (
+	"fmt"
 	"sync/atomic"
 
+	"turbo/ckpt"
 	"turbo/core"
+	"turbo/internal/killpoint"
+	"turbo/state"
 )
 
 // task is one instance of a chain on one worker: a root, and elements in topological order.
 type task struct {
+	attempt  *Attempt
+	number   int // among all tasks of the attempt
 	id       string
 	worker   int
 	root     root
 	entry    []target // what the root feeds
 	elements []element
-	tables   []tableHandle
-	barriers barrierSource
+	backend  *state.Backend // the operators' tables
+	frozen   frozen
 	metrics  *taskMetrics
 
 	// The control message on its way through the chain, and the next element that is to get it.
 	control control
 	next    int
 	moving  bool
-
-	closed bool // the final barrier has passed
-}
-
-// barrierSource finds the collection of a checkpoint.
-type barrierSource interface {
-	collection(checkpoint uint64) *barrierCollection
-}
-
-// tableHandle is an operator's table in a task, as far as a barrier is concerned.
-type tableHandle interface {
-	// freeze cuts the table's state for the checkpoint and hands its upload to c.
-	freeze(checkpoint uint64, c *barrierCollection) error
+	ended   bool // all input has ended, and that has passed the chain
 }
 
 // entryFull reports that the chain cannot take another batch.
@@ -48,9 +42,6 @@ func (t *task) entryFull() bool {
 
 // step does a bounded piece of work and reports whether it did any.
 func (t *task) step(now int64) (moved bool, err error) {
-	if t.closed {
-		return false, nil
-	}
 	for i := len(t.elements) - 1; i >= 0; i-- {
 		m, err := t.elements[i].resume()
 		if err != nil {
@@ -99,7 +90,10 @@ func (t *task) begin(m core.Message, port int) error {
 		}
 	}
 	if m.Kind == core.BarrierMessage {
-		t.control.done = t.barriers.collection(m.Checkpoint)
+		a := t.attempt
+		t.control.Flags = 0 // whether it is the last one is known to all without it, and may change when it is given up
+		t.control.final = a.injected.Load() == barrierWord(m.Checkpoint, true)
+		t.control.report = &pendingAck{open: 1, report: a.to.Ack, ack: ckpt.Ack{Task: t.number, Checkpoint: m.Checkpoint}}
 		t.metrics.barrierAt.Store(int64(m.Checkpoint))
 	}
 	if m.Kind == core.WatermarkMessage {
@@ -130,45 +124,50 @@ func (t *task) pass() (moved bool, err error) {
 		t.next, moved = t.next+1, true
 	}
 	t.moving = false
-	if t.control.Kind == core.BarrierMessage {
-		err = t.finishBarrier()
+	switch {
+	case t.control.Kind == core.BarrierMessage:
+		err = t.cut()
+	case t.control.Kind == core.EndMessage && t.control.last && !t.ended:
+		t.ended = true
+		t.attempt.to.TaskEnded(t.number)
 	}
-	t.control.done = nil
+	t.control = control{}
 	return true, err
 }
 
-// finishBarrier freezes the tables and acknowledges: the barrier has passed every element.
-func (t *task) finishBarrier() error {
-	c := t.control.done
-	ack := Ack{Task: t.id, Worker: t.worker}
-	if err := t.root.cut(&ack); err != nil {
+// cut ends a barrier, which has passed every element: it freezes the tables and puts the report together.
+func (t *task) cut() error {
+	report, checkpoint := t.control.report, t.control.Checkpoint
+	if err := t.attempt.workers[t.worker].readMail(); err != nil { // the checkpoint before must be settled
 		return err
 	}
-	for _, e := range t.elements {
-		switch e := e.(type) {
-		case *stage:
-			ack.Counters = append(ack.Counters, NodeCounters{e.node.ID, e.count})
-		case *sinkLeaf:
-			ack.Counters = append(ack.Counters, NodeCounters{e.node.ID, e.count})
+	killpoint.Reach(ckpt.PhaseFreeze)
+	if t.backend != nil && len(t.backend.Tables()) > 0 {
+		s, err := t.backend.Freeze()
+		if err != nil {
+			return fmt.Errorf("checkpoint %d: %w", checkpoint, err)
 		}
+		t.frozen = frozen{checkpoint, s}
+		report.expect()
+		t.attempt.upload(checkpoint, s, report)
 	}
-	for _, h := range t.tables {
-		if err := h.freeze(t.control.Checkpoint, c); err != nil {
+	if t.attempt.aborted.Load() >= checkpoint { // given up while its barrier was on the way
+		if err := t.settle(checkpoint, false); err != nil {
 			return err
 		}
 	}
-	t.closed = t.control.Flags&core.FinalBarrier != 0
-	if c != nil {
-		c.ack(ack)
-	}
-	return nil
+	err := t.root.cut(t, report)
+	report.done(func(ack *ckpt.Ack) {
+		for i := range t.metrics.nodes {
+			n := &t.metrics.nodes[i]
+			ack.Counters = append(ack.Counters, ckpt.OperatorCounters{Operator: n.node, Counters: *n.source})
+		}
+	}, err)
+	return err
 }
 
 // deadline is the next instant at which the task must be looked at although nobody wakes it.
 func (t *task) deadline(now int64) (int64, bool) {
-	if t.closed {
-		return 0, false
-	}
 	at, ok := t.root.deadline(now)
 	for _, e := range t.elements {
 		d, dok := e.deadline()
@@ -204,6 +203,12 @@ func (t *task) close() error {
 		if e2 := e.close(); err == nil {
 			err = e2
 		}
+	}
+	if t.frozen.snapshot != nil {
+		t.frozen.snapshot.Abandon()
+	}
+	if t.backend != nil {
+		t.backend.Close()
 	}
 	return err
 }

@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"turbo/ckpt"
 	"turbo/core"
 	"turbo/internal/clock"
 	"turbo/memory"
@@ -266,14 +266,105 @@ func simulate(a *Attempt, r *rand.Rand, c *clock.Manual, each func() (stop bool)
 		if each() {
 			return nil
 		}
-		if !slices.ContainsFunc(a.workers, func(w *worker) bool { return !w.finished() }) {
-			return nil
-		}
 	}
 }
 
-// TestSimulatedJobs runs jobs under a seeded scheduler, with checkpoints at random moments, crashes, restarts at other
-// parallelisms, and compares what the sink made visible with what must be there.
+// testCheckpoints is the coordination by hand: one checkpoint at a time, complete when every task has reported.
+type testCheckpoints struct {
+	mu       sync.Mutex
+	attempt  *Attempt
+	manifest *ckpt.Manifest // the last complete one; nil: none
+	acks     []ckpt.Ack
+	current  ckpt.Barrier // in hand; ID 0: none
+	carried  []ckpt.Committable
+	ended    int
+	last     uint64
+	err      error
+}
+
+func (c *testCheckpoints) Write(uint64, []ckpt.Page) error { return nil }
+
+func (c *testCheckpoints) TaskEnded(int) {
+	c.mu.Lock()
+	c.ended++
+	c.mu.Unlock()
+}
+
+func (c *testCheckpoints) Ack(a ckpt.Ack) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.Checkpoint != c.last || a.Err != nil {
+		c.err = fmt.Errorf("unexpected report %+v while %d is in hand", a, c.last)
+	}
+	c.acks = append(c.acks, a)
+}
+
+// begin injects the next barrier unless one is in hand.
+func (c *testCheckpoints) begin(trigger ckpt.Trigger) {
+	if c.current.ID != 0 {
+		return
+	}
+	c.last++
+	c.acks = nil
+	c.current = ckpt.Barrier{ID: c.last, Trigger: trigger}
+	c.attempt.InjectBarrier(c.current)
+}
+
+// poll completes the checkpoint in hand when every task has reported: it gives it up if abandon says so. It returns the manifest of the one
+// that it completed.
+func (c *testCheckpoints) poll(abandon bool) *ckpt.Manifest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current.ID == 0 || len(c.acks) < len(c.attempt.tasks) {
+		return nil
+	}
+	trigger := c.current.Trigger
+	c.current = ckpt.Barrier{}
+	for _, a := range c.acks {
+		c.carried = append(c.carried, a.Committables...)
+	}
+	if abandon {
+		c.attempt.AbortCheckpoint(c.last, fmt.Errorf("abandoned"))
+		return nil
+	}
+	m := &ckpt.Manifest{Checkpoint: c.last, Trigger: trigger, Finished: trigger == ckpt.End}
+	splits := map[string]core.SplitState{}
+	if c.manifest != nil {
+		for _, s := range c.manifest.Source("src") {
+			splits[s.ID] = s
+		}
+	}
+	gates := map[int][]byte{}
+	for _, a := range c.acks {
+		for _, s := range a.Sources {
+			for _, split := range s.Splits {
+				splits[split.ID] = split
+			}
+		}
+		for _, o := range a.Operators {
+			gates[o.Worker] = o.Data
+		}
+	}
+	state := ckpt.SourceState{Source: "src"}
+	for _, s := range splits {
+		state.Splits = append(state.Splits, s)
+	}
+	m.Sources = []ckpt.SourceState{state}
+	for w := range len(gates) {
+		m.Operators = append(m.Operators, ckpt.OperatorState{Operator: "two", Worker: w, Name: gateState, Data: gates[w]})
+	}
+	m.Sinks = []ckpt.SinkState{{Sink: "out", Committables: c.carried}}
+	c.carried = nil
+	c.manifest = m
+	if err := (Committer{c.attempt}).Commit(context.Background(), m); err != nil {
+		c.err = err
+	}
+	c.attempt.CheckpointComplete(m)
+	return m
+}
+
+// TestSimulatedJobs runs jobs under a seeded scheduler, with checkpoints at random moments, some of them given up, crashes,
+// restarts at other parallelisms, and compares what the sink made visible with what must be there.
 func TestSimulatedJobs(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -282,66 +373,52 @@ func TestSimulatedJobs(t *testing.T) {
 		timeout := []time.Duration{-1, 0, 50 * time.Microsecond, time.Millisecond}[r.IntN(4)]
 		sink := &testSink{stubborn: true}
 		manual := clock.NewManual(time.Unix(0, 0))
-		restored := Restored{}
-		workers, checkpoint := 1+r.IntN(3), uint64(0)
+		workers := 1 + r.IntN(3)
 		if exchange == Broadcast {
 			workers = 2 // the number of copies depends on it
 		}
 		fixed := workers
-		for attempt := 0; ; attempt++ {
+		c := &testCheckpoints{}
+		for attempt, finished := 0, false; !finished; attempt++ {
 			pool := memory.NewPool(64 << 20)
-			a, err := Open(context.Background(), testGraph(pool, manual, sink, workers, rows, batch, exchange, timeout), restored, nil)
+			a, err := Open(context.Background(), testGraph(pool, manual, sink, workers, rows, batch, exchange, timeout), c.manifest, nil)
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			crash := -1
+			c.attempt, c.current, c.carried, c.ended = a, ckpt.Barrier{}, nil, 0
+			a.begin(c)
+			crash, rounds := -1, 0
 			if attempt < 4 {
 				crash = r.IntN(600)
 			}
-			inFlight, finished, rounds := false, false, 0
-			complete := func(cut *Cut, err error) {
-				if err != nil {
-					t.Fatalf("seed %d: %v", seed, err)
-				}
-				inFlight = false
-				restored = Restored{Checkpoint: cut.Checkpoint, Splits: cut.Splits, Gates: cut.Gates}
-				if err := a.Sink("out").Commit(context.Background(), core.CommitInfo{Checkpoint: cut.Checkpoint}, cut.Committables["out"]); err != nil {
-					t.Fatal(err)
-				}
-				finished = cut.Final
-			}
 			err = simulate(a, r, manual, func() bool {
-				rounds++
-				if rounds == crash {
+				if rounds++; rounds == crash {
 					return true
 				}
 				if rounds > 200000 {
 					t.Fatalf("seed %d: the job hangs", seed)
 				}
-				ended := false
-				select {
-				case <-a.Ended():
-					ended = true
-				default:
+				if c.ended == len(a.tasks) {
+					c.begin(ckpt.End)
+				} else if r.IntN(60) == 0 {
+					c.begin([]ckpt.Trigger{ckpt.Periodic, ckpt.Stop}[r.IntN(2)])
 				}
-				if !inFlight && (ended || r.IntN(60) == 0) {
-					inFlight = true
-					checkpoint++
-					a.Inject(checkpoint, ended, complete)
+				m := c.poll(r.IntN(3) == 0)
+				if m == nil {
+					return false
 				}
-				return false
+				finished = m.Finished
+				return m.Trigger.Final()
 			})
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
+			if err != nil || c.err != nil {
+				t.Fatalf("seed %d: %v, %v", seed, err, c.err)
 			}
+			a.Stop()
 			if err := a.Close(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			if err := pool.CheckZero(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
-			}
-			if finished {
-				break
 			}
 			if workers = 1 + r.IntN(3); exchange == Broadcast {
 				workers = fixed
@@ -355,39 +432,30 @@ func TestSimulatedJobs(t *testing.T) {
 func TestRealWorkers(t *testing.T) {
 	for _, timeout := range []time.Duration{-1, 0, 100 * time.Microsecond, 5 * time.Millisecond} {
 		sink, pool := &testSink{}, memory.NewPool(256<<20)
-		a, err := Open(context.Background(), testGraph(pool, clock.Real(), sink, 2, 20000, 64, Hash, timeout), Restored{}, nil)
+		a, err := Open(context.Background(), testGraph(pool, clock.Real(), sink, 2, 20000, 64, Hash, timeout), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.Start()
-		cuts := make(chan *Cut, 1)
-		for id := uint64(1); ; id++ {
-			ended := false
-			select {
-			case <-a.Ended():
-				ended = true
-			default:
+		c := &testCheckpoints{attempt: a}
+		a.Start(c)
+		for {
+			c.mu.Lock()
+			ended := c.ended == len(a.tasks)
+			c.mu.Unlock()
+			if ended {
+				c.begin(ckpt.End)
+			} else {
+				c.begin(ckpt.Periodic)
 			}
-			a.Inject(id, ended, func(cut *Cut, err error) {
-				if err != nil {
-					t.Error(err)
-				}
-				cuts <- cut
-			})
-			var cut *Cut
-			if cut = <-cuts; cut == nil {
+			if m := c.poll(false); m != nil && m.Finished {
 				break
 			}
-			if err := a.Sink("out").Commit(context.Background(), core.CommitInfo{Checkpoint: id}, cut.Committables["out"]); err != nil {
-				t.Fatal(err)
-			}
-			if cut.Final {
-				break
-			}
+			time.Sleep(50 * time.Microsecond)
 		}
+		a.Stop()
 		<-a.Done()
-		if a.Err() != nil {
-			t.Fatal(a.Err())
+		if a.Err() != nil || c.err != nil {
+			t.Fatal(a.Err(), c.err)
 		}
 		stats := a.Stats()
 		if err := a.Close(); err != nil {

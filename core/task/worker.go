@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"turbo/internal/clock"
@@ -33,6 +35,9 @@ type worker struct {
 	clock clock.Clock
 
 	published int64
+	hasMail   atomic.Bool
+	mailMu    sync.Mutex
+	mail      []mail
 }
 
 func newWorker(index int, c clock.Clock) *worker {
@@ -48,6 +53,11 @@ func newWorker(index int, c clock.Clock) *worker {
 
 // round steps every task once.
 func (w *worker) round(now int64) (moved bool, err error) {
+	if w.hasMail.Load() {
+		if err := w.readMail(); err != nil {
+			return true, err
+		}
+	}
 	for _, t := range w.tasks {
 		m, err := t.step(now)
 		if err != nil {
@@ -62,17 +72,40 @@ func (w *worker) round(now int64) (moved bool, err error) {
 	return moved, nil
 }
 
-// finished reports whether every task has let its final barrier pass.
-func (w *worker) finished() bool {
-	for _, t := range w.tasks {
-		if !t.closed {
-			return false
-		}
-	}
-	return true
+// mail is what the checkpoint coordination has to say to a worker's tasks.
+type mail struct {
+	checkpoint uint64
+	complete   bool // else given up
 }
 
-// run works until the final barrier has passed, stop is closed, or something fails.
+// post leaves mail. Any goroutine may call it; it does not wake the worker, for nothing in it is urgent.
+func (w *worker) post(m mail) {
+	w.mailMu.Lock()
+	w.mail = append(w.mail, m)
+	w.mailMu.Unlock()
+	w.hasMail.Store(true)
+}
+
+// readMail settles the checkpoints that are complete or given up.
+func (w *worker) readMail() error {
+	if !w.hasMail.Swap(false) {
+		return nil
+	}
+	w.mailMu.Lock()
+	all := w.mail
+	w.mail = nil
+	w.mailMu.Unlock()
+	for _, m := range all {
+		for _, t := range w.tasks {
+			if err := t.settle(m.checkpoint, m.complete); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// run works until stop is closed, or something fails.
 func (w *worker) run(stop <-chan struct{}) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -105,9 +138,6 @@ func (w *worker) run(stop <-chan struct{}) (err error) {
 		default:
 		}
 		if !moved {
-			if w.finished() {
-				return nil
-			}
 			if now-busyAt >= int64(idleSpin) {
 				if now, err = w.park(now, stop); err != nil {
 					return err
