@@ -52,8 +52,8 @@ type layout struct {
 func newLayout(keys, values []core.Field) (*layout, error) {
 	n := len(keys) + len(values)
 	switch {
-	case len(keys) == 0 || len(keys) > maxKeys:
-		return nil, fmt.Errorf("state: a table needs 1 to %d key columns, not %d", maxKeys, len(keys))
+	case len(keys) > maxKeys:
+		return nil, fmt.Errorf("state: a table has at most %d key columns, not %d", maxKeys, len(keys))
 	case n > maxFields:
 		return nil, fmt.Errorf("state: a table has at most %d columns, not %d", maxFields, n)
 	}

@@ -206,8 +206,8 @@ func (t *Table) freeValues(slot uint32) {
 // hashes returns the key hashes of up to blockRows slots, valid until the next call.
 func (t *Table) hashes(slots []uint32) ([]uint64, error) {
 	out := t.scratch.hashes[:len(slots)]
-	f := &t.fields[0]
-	if t.keys == 1 && (f.storage == storeInt || f.storage == storeBytes) {
+	if t.keys == 1 && (t.fields[0].storage == storeInt || t.fields[0].storage == storeBytes) {
+		f := &t.fields[0]
 		nulls := false
 		for i, s := range slots {
 			row := t.rows.words[int(s)*t.stride:]
@@ -278,6 +278,11 @@ func (t *Table) Group(slot uint32) int {
 // KeyGroups returns the range [from, to) of key groups that the table holds, and their number in the job.
 func (t *Table) KeyGroups() (from, to, of int) {
 	return t.options.From, t.options.To, t.options.KeyGroups
+}
+
+// Live reports whether slot holds a row.
+func (t *Table) Live(slot uint32) bool {
+	return int(slot>>6) < len(t.pages.units) && t.pages.units[slot>>6].live&(1<<(slot&63)) != 0
 }
 
 // Scan calls visit with all live slots, up to a few thousand at a time. visit may write values and drop the
