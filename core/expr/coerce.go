@@ -137,7 +137,7 @@ func (b *binder) unifyAll(n Node, what string, args []op) ([]op, core.Type, erro
 	for i, a := range args {
 		c, ok := common(t, a.typ())
 		if !ok {
-			return nil, t, b.errorf(n, "%s needs values of one type, but has %s and %s: convert with CAST", what, t.Optional(), describe(args[i]))
+			return args, t, b.errorf(n, "%s needs values of one type, but has %s and %s: convert with CAST", what, t.Optional(), describe(args[i]))
 		}
 		t = c
 	}
@@ -148,7 +148,7 @@ func (b *binder) unifyAll(n Node, what string, args []op) ([]op, core.Type, erro
 	for i, a := range args {
 		var err error
 		if out[i], err = b.convert(n, a, t); err != nil {
-			return nil, t, err
+			return args, t, err
 		}
 	}
 	return out, t, nil

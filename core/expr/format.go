@@ -73,7 +73,12 @@ func (n *Column) String() string {
 }
 
 // String gives the access as SQL.
-func (n *Field) String() string { return operand(n.X) + "." + quoteName(n.Name) }
+func (n *Field) String() string {
+	if l, ok := n.X.(*Literal); ok && l.Kind == LiteralNumber {
+		return "(" + l.String() + ")." + quoteName(n.Name) // 0.A would be a malformed number
+	}
+	return operand(n.X) + "." + quoteName(n.Name)
+}
 
 // String gives the access as SQL.
 func (n *Index) String() string { return operand(n.X) + "[" + n.I.String() + "]" }

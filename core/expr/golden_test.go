@@ -244,7 +244,7 @@ func TestGolden(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s:%d: %v", file, number+1, err)
 				}
-				got := runCase(account, strings.TrimSpace(parts[0]), bindings, opts)
+				got := strings.ReplaceAll(runCase(account, strings.TrimSpace(parts[0]), bindings, opts), "\n", "\\n")
 				cover(covered, parts[0])
 				fmt.Fprintf(&out, "%s | %s | %s\n", parts[0], strings.TrimSpace(parts[1]), got)
 				if want := strings.TrimSpace(strings.Join(parts[min(2, len(parts)):], " | ")); got != want && !*update {
