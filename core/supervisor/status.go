@@ -1,0 +1,40 @@
+package supervisor
+
+import (
+	"time"
+
+	"turbo/ckpt"
+	"turbo/core/task"
+)
+
+// Status is what a job shows of itself.
+type Status struct {
+	Job         string
+	State       State
+	Since       time.Time // start of the process's work on the job
+	Parallelism int
+	Restarts    int
+	LastError   string
+	Restored    uint64 // the checkpoint that this run began with
+	Checkpoints ckpt.Status
+	Nodes       []task.NodeStats // counters of the current attempt
+	Lag         int64            // records still to read
+	LagKnown    bool
+}
+
+// Status describes the present.
+func (s *Supervisor) Status() Status {
+	s.mu.Lock()
+	st := Status{Job: s.job.Name, State: s.state, Since: s.since, Parallelism: s.job.Parallelism, Restarts: s.restarts, Restored: s.restored}
+	if s.lastErr != nil {
+		st.LastError = s.lastErr.Error()
+	}
+	a, d := s.attempt, s.driver
+	s.mu.Unlock()
+	if a != nil {
+		st.Nodes = a.Stats()
+		st.Lag, st.LagKnown = a.Lag()
+		st.Checkpoints = d.Status()
+	}
+	return st
+}

@@ -1,0 +1,294 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"turbo/ckpt"
+	"turbo/core"
+	"turbo/core/task"
+	"turbo/internal/clock"
+	"turbo/internal/vfs"
+)
+
+// Job is what a Supervisor runs.
+type Job struct {
+	Name string
+	// Graph makes the graph of a run: the identifier of the job's state, which --fresh renews.
+	Graph func(run string) (*task.Graph, error)
+	Plan  ckpt.Plan
+	// KeyGroups must be that of the graph.
+	KeyGroups   int
+	Parallelism int
+
+	FS        vfs.FS
+	Dir       string                                // the state directory
+	OpenStore func(dir string) (*ckpt.Store, error) // opens the page store in a directory
+	Fresh     bool                                  // forget the state that is there
+	Interval  time.Duration                         // between checkpoints; 0: only the last one
+	Timeout   time.Duration                         // of a checkpoint; 0: the default
+	Retain    int
+	Restart   Restart
+	Clock     clock.Clock
+	Log       *slog.Logger
+}
+
+// Result says how a job ended without an error.
+type Result struct {
+	// Finished: the bounded input is done. Already: it was so before this run, which did nothing.
+	Finished, Already bool
+	// Stopped: it was stopped by a last checkpoint, and goes on there when it is run again.
+	Stopped    bool
+	Checkpoint uint64
+	Restored   uint64 // the checkpoint that this run began with; 0: none
+	Restarts   int
+	Totals     []ckpt.OperatorCounters // since the job began, up to Checkpoint
+}
+
+// Supervisor runs one job once. Methods but Run may be called from any goroutine while it runs.
+type Supervisor struct {
+	job   Job
+	dir   *ckpt.Directory
+	store *ckpt.Store
+	graph *task.Graph
+
+	mu       sync.Mutex
+	state    State
+	since    time.Time
+	restarts int
+	lastErr  error
+	attempt  *task.Attempt
+	driver   *ckpt.Driver
+	restored uint64
+
+	stopOnce sync.Once
+	stop     chan struct{}
+}
+
+// State is what a job is doing.
+type State string
+
+// The states.
+const (
+	Starting   State = "starting"
+	Running    State = "running"
+	Restarting State = "restarting"
+	Stopping   State = "stopping"
+	Ended      State = "ended"
+)
+
+// New returns a supervisor; Run starts it.
+func New(job Job) *Supervisor {
+	if job.Clock == nil {
+		job.Clock = clock.Real()
+	}
+	if job.Log == nil {
+		job.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Supervisor{job: job, state: Starting, since: job.Clock.Now(), stop: make(chan struct{})}
+}
+
+// Stop asks for a last checkpoint and the job's end. Run returns when it is done.
+func (s *Supervisor) Stop() {
+	s.stopOnce.Do(func() { close(s.stop) })
+}
+
+// Checkpoint takes a checkpoint now and returns its id when it is complete.
+func (s *Supervisor) Checkpoint(ctx context.Context) (uint64, error) {
+	s.mu.Lock()
+	d := s.driver
+	s.mu.Unlock()
+	if d == nil {
+		return 0, errors.New("the job is not running at the moment")
+	}
+	return d.Checkpoint(ctx)
+}
+
+// Run runs the job until its input has ended, it is stopped, it fails for good, or ctx ends (which leaves everything as a crash would).
+func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
+	defer func() {
+		err = errors.Join(err, s.close())
+		s.set(Ended, nil)
+	}()
+	if err := s.open(); err != nil {
+		return Result{}, err
+	}
+	tries := restarts{Restart: s.job.Restart}
+	for {
+		started := s.job.Clock.Now()
+		result, began, err := s.try(ctx)
+		result.Restarts = s.restarts
+		if err == nil || ctx.Err() != nil {
+			return result, err
+		}
+		if core.IsPermanent(err) || !began && s.restarts == 0 {
+			return result, err
+		}
+		delay, giveUp := tries.failed(started, s.job.Clock.Now())
+		if giveUp != "" {
+			return result, fmt.Errorf("%w (not restarted: %s)", err, giveUp)
+		}
+		s.restarts++
+		s.set(Restarting, err)
+		s.job.Log.Error("the job failed and is restarted from its last checkpoint", "error", err, "restart", s.restarts, "delay", delay)
+		timer := s.job.Clock.NewTimer(delay)
+		select {
+		case <-timer.C():
+		case <-s.stop:
+			timer.Stop()
+			return result, fmt.Errorf("stopped while waiting to restart after: %w", err)
+		case <-ctx.Done():
+			timer.Stop()
+			return result, context.Cause(ctx)
+		}
+	}
+}
+
+// open locks the state directory and opens what is in it.
+func (s *Supervisor) open() error {
+	var err error
+	if s.dir, err = ckpt.OpenDirectory(s.job.FS, s.job.Dir, "job "+s.job.Name); err != nil {
+		return err
+	}
+	if s.job.Fresh {
+		if err := s.dir.Clear(); err != nil {
+			return fmt.Errorf("forgetting the state: %w", err)
+		}
+	}
+	run, err := runID(s.job.FS, s.job.Dir, s.job.Fresh)
+	if err != nil {
+		return err
+	}
+	if s.graph, err = s.job.Graph(run); err != nil {
+		return err
+	}
+	if s.store, err = s.job.OpenStore(s.dir.PagesPath()); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	return nil
+}
+
+func (s *Supervisor) close() error {
+	var errs []error
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// try makes one attempt. began reports whether workers have run.
+func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err error) {
+	restart, err := s.recover(ctx)
+	if err != nil {
+		return Result{}, false, err
+	}
+	a, restart, err := s.build(ctx, restart)
+	if err != nil {
+		return Result{}, false, err
+	}
+	defer func() {
+		s.setAttempt(nil, nil)
+		if cerr := a.Close(); err == nil && cerr != nil {
+			err = cerr
+		}
+	}()
+	d, err := ckpt.NewDriver(ckpt.DriverConfig{
+		Coordinator: ckpt.CoordinatorConfig{Tasks: a.Tasks(), Interval: s.job.Interval, Timeout: s.job.Timeout},
+		Expect:      s.expect(), Parallelism: s.graph.Workers, Retain: s.job.Retain, Store: s.store, Manifests: s.dir.Manifests,
+		Restart: restart, Runtime: a, Committer: task.Committer{Attempt: a}, Clock: s.job.Clock, Log: s.job.Log,
+	})
+	if err != nil {
+		return Result{}, false, err
+	}
+	if s.restarts == 0 {
+		s.mu.Lock()
+		s.restored = restart.Last()
+		s.mu.Unlock()
+	}
+	if err := d.Recommit(ctx); err != nil {
+		return Result{}, false, err
+	}
+	if m := restart.Manifest; m != nil && m.Finished {
+		return Result{Finished: true, Already: s.restarts == 0, Checkpoint: m.Checkpoint, Restored: s.restored, Totals: m.Totals}, false, nil
+	}
+	s.setAttempt(a, d)
+	a.Start(d)
+	s.set(Running, nil)
+	result, err = s.watch(ctx, a, d)
+	return result, true, err
+}
+
+// watch waits for the end of a running attempt.
+func (s *Supervisor) watch(ctx context.Context, a *task.Attempt, d *ckpt.Driver) (Result, error) {
+	driving, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type end struct {
+		outcome ckpt.Outcome
+		err     error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		outcome, err := d.Run(driving)
+		ended <- end{outcome, err}
+	}()
+	stop := s.stop
+	for {
+		select {
+		case <-stop:
+			stop = nil
+			s.set(Stopping, nil)
+			go func() { _, _ = d.Stop(driving) }() // its outcome is Run's
+		case <-a.Done():
+			err := a.Err()
+			if err == nil {
+				err = errors.New("the workers stopped by themselves")
+			}
+			cancel(err)
+			<-ended
+			return Result{}, err
+		case e := <-ended:
+			a.Stop()
+			<-a.Done()
+			if e.err == nil {
+				e.err = a.Err()
+			}
+			if e.err != nil {
+				return Result{}, e.err
+			}
+			r := Result{Finished: e.outcome.Trigger == ckpt.End, Stopped: e.outcome.Trigger == ckpt.Stop, Checkpoint: e.outcome.Checkpoint, Restored: s.restored}
+			if m, err := s.dir.Manifests.Load(r.Checkpoint); err == nil {
+				r.Totals = m.Totals
+			} else {
+				return r, err
+			}
+			return r, nil
+		}
+	}
+}
+
+func (s *Supervisor) expect() ckpt.Expect {
+	return ckpt.Expect{Job: s.job.Name, KeyGroups: s.graph.KeyGroups, Plan: s.job.Plan}
+}
+
+// set notes what the job is doing.
+func (s *Supervisor) set(state State, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+	if err != nil {
+		s.lastErr = err
+	}
+}
+
+func (s *Supervisor) setAttempt(a *task.Attempt, d *ckpt.Driver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempt, s.driver = a, d
+}
