@@ -135,11 +135,14 @@ const manifestVersion = 1
 
 // EncodeManifest renders a manifest file.
 func EncodeManifest(m *Manifest) ([]byte, error) {
-	body, err := json.MarshalIndent(m, "", " ")
-	if err != nil {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer) // ends with a new line
+	encoder.SetEscapeHTML(false)        // conditions stay readable
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(m); err != nil {
 		return nil, fmt.Errorf("manifest %d: %w", m.Checkpoint, err)
 	}
-	body = append(body, '\n')
+	body := buffer.Bytes()
 	return fmt.Appendf(body, "%s %d %d %016x\n", manifestTrailer, manifestVersion, len(body), xxh3.Hash(body)), nil
 }
 
