@@ -40,6 +40,8 @@ type Node struct {
 	Style   Style   // of a Scalar
 	Items   []*Node // of a List
 	Entries []Entry // of a Map, in the order of the file, keys unique
+	// Broken says that the value is mistaken and reported already (a variable is missing): readers stay silent about it.
+	Broken bool
 
 	raw   string // the scalar before variables were filled in
 	spans []span // where the value came from variables

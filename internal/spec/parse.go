@@ -125,8 +125,7 @@ func (b *builder) scalar(n *Node, y *yaml.Node) {
 	if err != nil {
 		n.Value = y.Value
 		b.report.Errorf(n.At(err.offset), "%s", err.message)
-		// Only the variable is at fault: readers see no value and stay silent about it.
-		n.spans = []span{{0, len(n.Value), 0, len(n.raw)}}
+		n.Broken = true
 		return
 	}
 	n.Value, n.spans = value, spans

@@ -22,8 +22,8 @@ type AsyncWriterOptions struct {
 	TickInterval time.Duration
 }
 
-// AsyncWriter is a core.SinkWriter over a Writer that blocks. The writer runs on a goroutine that starts with the first
-// Write or Prepare and ends in Close.
+// AsyncWriter is a core.SinkWriter over a Writer that blocks. The writer runs on a goroutine that starts with
+// SetWaker or the first Write and ends in Close.
 //
 // Hand-over. While the goroutine works it takes whatever comes. When it sleeps, it is woken when BatchRows rows or half of
 // the queue's bound have come, when BufferTimeout has passed since the first batch (0: by every batch; spec.Unlimited:
@@ -93,7 +93,16 @@ func NewAsyncWriter(w Writer, o AsyncWriterOptions) *AsyncWriter {
 func (a *AsyncWriter) SetWaker(wake func()) {
 	a.mu.Lock()
 	a.wake = wake
+	a.start()
 	a.mu.Unlock()
+}
+
+// start starts the goroutine. The lock is held.
+func (a *AsyncWriter) start() {
+	if !a.started && !a.closed {
+		a.started = true
+		go a.run()
+	}
 }
 
 // Full implements core.SinkWriter.
@@ -132,10 +141,7 @@ func (a *AsyncWriter) add(item writerItem) {
 		}
 		urgent = urgent || a.rows >= a.o.BatchRows || 2*a.batches >= a.o.Batches || 2*a.bytes >= a.o.Bytes
 	}
-	if !a.started {
-		a.started = true
-		go a.run()
-	}
+	a.start()
 	signal := a.sleeping && urgent
 	if a.sleeping && !urgent && a.o.BufferTimeout > 0 && !a.armed {
 		a.armed = true

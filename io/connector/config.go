@@ -148,6 +148,9 @@ func prefix(path string) string {
 }
 
 func (v *value) parse(f Field, n *spec.Node, path string, report *spec.Report) {
+	if n.Broken {
+		return
+	}
 	fail := func(format string, args ...any) { report.Errorf(n.Pos, path+": "+format, args...) }
 	switch f.Type {
 	case Any:
@@ -173,6 +176,9 @@ func (v *value) parse(f Field, n *spec.Node, path string, report *spec.Report) {
 			return
 		}
 		for _, e := range n.Entries {
+			if e.Value.Broken {
+				continue
+			}
 			if e.Value.Kind != spec.Scalar && e.Value.Kind != spec.Null {
 				report.Errorf(e.Value.Pos, "%s.%s: expected a single value, this is %s", path, e.Key, e.Value.Kind)
 				continue
@@ -221,6 +227,9 @@ func (v *value) parseList(n *spec.Node, path string, report *spec.Report) {
 		}
 	case spec.List:
 		for _, item := range n.Items {
+			if item.Broken {
+				continue
+			}
 			if item.Kind != spec.Scalar {
 				report.Errorf(item.Pos, "%s: expected single values in the list, this is %s", path, item.Kind)
 				continue
@@ -251,7 +260,9 @@ func parseFormat(n *spec.Node, path string, report *spec.Report) *FormatConfig {
 	case spec.Scalar:
 		name, options = n.Value, nil
 	case spec.Map:
-		if at = n.Get("type"); at == nil || at.Kind != spec.Scalar {
+		if at = n.Get("type"); at != nil && at.Broken {
+			return nil
+		} else if at == nil || at.Kind != spec.Scalar {
 			report.Errorf(n.Pos, "%s: the block needs a key \"type\" with the name of a format%s", path, spec.Suggest("", FormatNames()))
 			return nil
 		}

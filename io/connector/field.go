@@ -54,6 +54,9 @@ type Field struct {
 	Shorthand string
 	// Off lets an Object be the word "off"; Config.Off reports it.
 	Off bool
+	// Identity marks a key that says which input or output it is (a topic, a path): with another value the state of a
+	// checkpoint does not fit.
+	Identity bool
 	// Schema of an Any field, for the JSON Schema.
 	Schema map[string]any
 }

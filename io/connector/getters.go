@@ -79,6 +79,9 @@ func (c *Config) Node(name string) *spec.Node { return c.get(name).node }
 // Block returns the node of the whole block, or nil.
 func (c *Config) Block() *spec.Node { return c.node }
 
+// Fields returns the description of the block; the caller must not change it.
+func (c *Config) Fields() []Field { return c.fields }
+
 // Path returns the dotted path of the block, such as sources.rides.
 func (c *Config) Path() string { return c.path }
 

@@ -1,0 +1,93 @@
+package job
+
+import "turbo/io/connector"
+
+// TopFields are the keys of a job specification.
+var TopFields = []connector.Field{
+	{Name: "name", Type: connector.String, Required: true, Example: "arrivals", Doc: "The job's name: letters, digits, `-`, `_` and `.`. It names the state directory, metrics and Kafka groups."},
+	{Name: "engine", Type: connector.Object, Fields: EngineFields, Doc: "How the job runs."},
+	{Name: "sources", Type: connector.Any, Required: true, Doc: "Where rows come from: a block of names, each with a source.", Schema: map[string]any{"$ref": "#/$defs/sources"}},
+	{Name: "streams", Type: connector.Any, Doc: "What happens to them: a block of names, each with a stream. Streams can stand in any order.", Schema: map[string]any{"$ref": "#/$defs/streams"}},
+	{Name: "sinks", Type: connector.Any, Required: true, Doc: "Where rows go: a block of names, each with a sink.", Schema: map[string]any{"$ref": "#/$defs/sinks"}},
+}
+
+// EngineFields are the keys of the engine block.
+var EngineFields = []connector.Field{
+	{Name: "parallelism", Type: connector.Int, Min: "1", Max: "4096", Example: "2", Doc: "Number of workers; each runs an instance of every task. Default: the number of CPUs. `-p N` on the command line overrides it."},
+	{Name: "memory", Type: connector.ByteSize, Default: "512MiB", Min: "16MiB", Doc: "Bound of the process's memory: batches, state, buffers of connectors and of the state store."},
+	{Name: "buffer-timeout", Type: connector.Duration, Default: "10ms", MinusOne: true, Max: "1h", Doc: "How long a row may wait for its batch to become full at each hand-over (source, exchange, sink). `0` hands over after every batch: lowest latency. `-1` hands over only full batches, and before control messages: highest throughput. Sub-millisecond values such as `0.1ms` work."},
+	{Name: "flush-when-idle", Type: connector.Bool, Default: "false", Doc: "Hand over before the buffer timeout when the receiver has nothing to do. Without effect at `buffer-timeout: -1`."},
+	{Name: "batch-rows", Type: connector.Int, Default: "4096", Min: "1", Max: "65536", Doc: "Rows of a full batch."},
+	{Name: "key-groups", Type: connector.Int, Default: "128", Min: "1", Max: "32768", Doc: "Number of parts that keyed state is divided into: the highest useful parallelism. Fixed for the life of the state."},
+	{Name: "checkpoint", Type: connector.Object, Off: true, Fields: CheckpointFields, Doc: "Checkpoints make the job exactly-once over failures. `off` turns them off: then nothing is guaranteed."},
+	{Name: "restart", Type: connector.Object, Shorthand: "strategy", Fields: RestartFields, Doc: "What happens when the job fails: it starts again from the last checkpoint."},
+	{Name: "dead-letters", Type: connector.String, Doc: "Directory for the records that `on-error: dead-letter` sets aside. Default: `./dead-letters/NAME`."},
+}
+
+// CheckpointFields are the keys of engine.checkpoint.
+var CheckpointFields = []connector.Field{
+	{Name: "interval", Type: connector.Duration, Default: "10s", Min: "1ms", Doc: "Time between the starts of two checkpoints. Output becomes visible when a checkpoint is complete."},
+	{Name: "dir", Type: connector.String, Example: "./state/arrivals", Doc: "Directory of the job's state. Default: `./.turbo/NAME`."},
+	{Name: "retain", Type: connector.Int, Default: "3", Min: "1", Max: "1000", Doc: "Number of complete checkpoints to keep."},
+	{Name: "timeout", Type: connector.Duration, Default: "10m", Min: "1ms", Doc: "A checkpoint that takes longer is given up and counted; the job goes on."},
+	{Name: "min-pause", Type: connector.Duration, Default: "0", Doc: "Least time between the end of a checkpoint and the start of the next."},
+}
+
+// RestartFields are the keys of engine.restart.
+var RestartFields = []connector.Field{
+	{Name: "strategy", Type: connector.Enum, Enum: []string{"exponential", "fixed", "failure-rate", "none"}, Default: "exponential", Doc: "`exponential`: waits `initial`, then longer each time up to `max`. `fixed`: waits `delay`. `failure-rate`: waits `delay`, gives up after `max-failures` within `interval`. `none`: the first failure ends the job."},
+	{Name: "initial", Type: connector.Duration, Default: "1s", Doc: "exponential: the first wait."},
+	{Name: "max", Type: connector.Duration, Default: "1m", Doc: "exponential: the longest wait."},
+	{Name: "multiplier", Type: connector.Float, Default: "2", Min: "1", Max: "100", Doc: "exponential: by how much the wait grows."},
+	{Name: "jitter", Type: connector.Float, Default: "0.1", Min: "0", Max: "1", Doc: "exponential: random part of the wait."},
+	{Name: "reset-after", Type: connector.Duration, Default: "10m", Doc: "exponential: after so long without a failure the wait is `initial` again and attempts count from zero."},
+	{Name: "attempts", Type: connector.Int, Default: "10", Min: "-1", Doc: "exponential, fixed: restarts before giving up; `-1`: without end."},
+	{Name: "delay", Type: connector.Duration, Default: "1s", Doc: "fixed, failure-rate: the wait."},
+	{Name: "max-failures", Type: connector.Int, Default: "3", Min: "1", Doc: "failure-rate: failures within `interval` before giving up."},
+	{Name: "interval", Type: connector.Duration, Default: "10m", Doc: "failure-rate: the time that failures are counted over."},
+}
+
+// SourceFields are the keys of every source, beside those of its connector.
+var SourceFields = []connector.Field{
+	{Name: "connector", Type: connector.String, Required: true, Example: "kafka", Doc: "The name of the connector."},
+	{Name: "schema", Type: connector.Any, Doc: "The columns of a record: `name: TYPE`, in order. Types are written as in Flink SQL: `BIGINT NOT NULL`, `TIMESTAMP(3)`, `DECIMAL(10, 2)`, `ARRAY<INT>`, `ROW<a INT, b STRING>`. Some connectors and formats have a schema of their own and need none.", Schema: columnsSchema},
+	{Name: "metadata", Type: connector.StringMap, Example: "{kafka_offset: offset}", Doc: "Further columns from beside the record: `column: metadata key`. The connector's page lists the keys."},
+	{Name: "watermark", Type: connector.Object, Fields: WatermarkFields, Doc: "Event time: which column has it and how far rows may be out of order."},
+	{Name: "on-error", Type: connector.Enum, Enum: connector.ErrorPolicies, Default: "fail", Doc: "What happens to a record that cannot be decoded. `fail`: the job fails and names the record. `skip`: it is counted and dropped. `dead-letter`: it is set aside with its place and the error (`turbo dlq`). Columns that nothing in the job reads are not decoded, and a mistake in one is not noticed."},
+}
+
+// WatermarkFields are the keys of a source's watermark.
+var WatermarkFields = []connector.Field{
+	{Name: "column", Type: connector.String, Required: true, Example: "ts", Doc: "A TIMESTAMP or TIMESTAMP_LTZ column."},
+	{Name: "max-out-of-orderness", Type: connector.Duration, Default: "0", Doc: "The watermark stays this much behind the latest time: rows may be late by up to it."},
+	{Name: "idle-timeout", Type: connector.Duration, Default: "0", Doc: "A split (a Kafka partition, a file) without rows for so long does not hold back the watermark; `0`: it does."},
+}
+
+// StreamFields are the keys of a stream, in the order in which they take effect.
+var StreamFields = []connector.Field{
+	{Name: "from", Type: connector.StringList, Required: true, Example: "rides", Doc: "The source or stream that it reads, or a list: their union. Streams of a union need the same columns."},
+	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
+	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
+	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
+	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation; without them the whole stream is aggregated by one worker."},
+	{Name: "aggregate", Type: connector.Any, Doc: "Running aggregates: `name: expression` with COUNT, SUM, MIN, MAX, AVG and LAST_VALUE. The stream has the key columns and these. It is a changelog: each row replaces the row before it of the same key.", Schema: selectSchema},
+	{Name: "emit", Type: connector.Enum, Enum: []string{"per-batch", "every-row"}, Default: "per-batch", Doc: "How often an aggregation speaks: once per changed key and input batch, or once per row."},
+}
+
+// DeduplicateFields are the keys of a stream's deduplicate.
+var DeduplicateFields = []connector.Field{
+	{Name: "key", Type: connector.StringList, Required: true, Example: "[ride_id]", Doc: "The columns that say which rows are the same."},
+	{Name: "ttl", Type: connector.Duration, Required: true, Min: "1ms", Example: "1h", Doc: "How long a key is remembered, from its first row on."},
+	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time `ttl` counts: event time (the source needs a watermark, the stream its column) or the clock."},
+}
+
+// SinkFields are the keys of every sink, beside those of its connector.
+var SinkFields = []connector.Field{
+	{Name: "from", Type: connector.StringList, Required: true, Example: "arrivals", Doc: "The stream or source that it writes, or a list: their union."},
+	{Name: "connector", Type: connector.String, Required: true, Example: "file", Doc: "The name of the connector."},
+	{Name: "row-kind", Type: connector.String, Example: "op", Doc: "Writes all rows of a changelog, with their kind (`+I`, `-U`, `+U`, `-D`) in a column of this name. Without it a sink that only appends gets the `+I` and `+U` rows."},
+}
+
+var columnsSchema = map[string]any{"type": "object", "minProperties": 1, "additionalProperties": map[string]any{"type": "string"}}
+
+var selectSchema = map[string]any{"type": "object", "minProperties": 1, "additionalProperties": map[string]any{"type": []any{"string", "number", "boolean", "null"}}}
