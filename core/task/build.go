@@ -41,7 +41,7 @@ func Open(ctx context.Context, g *Graph, restored *ckpt.Manifest, pages state.Pa
 	b.connect()
 	for w := range g.Workers {
 		for _, n := range g.Nodes {
-			if n.chained() || n.Source == nil && len(n.Inputs) == 0 {
+			if n.chained() || n.Source == nil && len(n.Inputs) == 0 || w >= g.instances(n) {
 				continue
 			}
 			if err := b.task(n, w); err != nil {
@@ -107,13 +107,14 @@ func (b *builder) connect() {
 			continue
 		}
 		for _, in := range n.Inputs {
+			senders, receivers := wakers[:b.g.instances(in.From)], wakers[:b.g.instances(n)]
 			var channels [][]*shuffle.Channel
 			if in.Exchange == Forward {
-				for _, w := range wakers {
+				for _, w := range senders {
 					channels = append(channels, []*shuffle.Channel{shuffle.NewChannel(budget, w, w)})
 				}
 			} else {
-				channels = shuffle.Connect(budget, wakers, wakers)
+				channels = shuffle.Connect(budget, senders, receivers)
 			}
 			b.gates[n] = append(b.gates[n], channels)
 		}
@@ -179,7 +180,9 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 			return fmt.Errorf("graph %s: node %s: input ports must be 0 to %d", b.g.Job, n.ID, len(channels)-1)
 		}
 		if in.Exchange == Forward {
-			channels[in.Port] = append(channels[in.Port], c[w]...)
+			if w < len(c) {
+				channels[in.Port] = append(channels[in.Port], c[w]...)
+			}
 		} else {
 			channels[in.Port] = append(channels[in.Port], shuffle.Receiving(c, w)...)
 		}
@@ -193,7 +196,7 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 		}
 	}
 	if saved != nil {
-		if err := restoreGate(g.gate, saved, w, b.g.Workers); err != nil {
+		if err := restoreGate(g.gate, saved, w, b.g.instances(n)); err != nil {
 			return fmt.Errorf("%s: %w", n.Label, err)
 		}
 	}
@@ -282,7 +285,7 @@ func (b *builder) consumers(t *task, n *Node, w int) ([]target, error) {
 func (b *builder) output(to *Node, in Input, channels []*shuffle.Channel) (*outputLeaf, error) {
 	o := b.g.Options
 	out, err := shuffle.NewOutput(shuffle.OutputConfig{
-		Kind:   map[Exchange]shuffle.Kind{Forward: shuffle.Forward, Hash: shuffle.Hash, Rebalance: shuffle.Rebalance, Broadcast: shuffle.Broadcast}[in.Exchange],
+		Kind:   map[Exchange]shuffle.Kind{Forward: shuffle.Forward, Hash: shuffle.Hash, Rebalance: shuffle.Rebalance, Broadcast: shuffle.Broadcast, Gather: shuffle.Forward}[in.Exchange],
 		Schema: in.From.Schema, Account: o.Memory.Account(b.g.Job + "/" + to.ID + "/exchange"), Channels: channels, Keys: in.Keys,
 		KeyGroups: b.g.KeyGroups, BatchRows: o.BatchRows, BufferTimeout: o.BufferTimeout, FlushWhenIdle: o.FlushWhenIdle,
 	})

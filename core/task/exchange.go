@@ -76,8 +76,8 @@ func (o *outputLeaf) close() error {
 }
 
 // restoreGate brings a gate to what the instances of its task saved.
-func restoreGate(g *shuffle.Gate, saved [][]byte, worker, workers int) error {
-	if len(saved) == workers {
+func restoreGate(g *shuffle.Gate, saved [][]byte, worker, instances int) error {
+	if len(saved) == instances {
 		return g.Restore(saved[worker])
 	}
 	return g.Restore(saved...)

@@ -19,11 +19,12 @@ const (
 	Hash                      // by the hash of the key columns
 	Rebalance                 // round robin by batch
 	Broadcast                 // every row to every worker
+	Gather                    // everything to worker 0, where the receiver has its only instance
 )
 
 // String names the exchange as explain does.
 func (e Exchange) String() string {
-	return [...]string{"forward", "hash", "rebalance", "broadcast"}[e]
+	return [...]string{"forward", "hash", "rebalance", "broadcast", "gather"}[e]
 }
 
 // Graph is a physical plan, ready to run. Functions in it are called for each attempt: a job that restarts gets new
@@ -133,6 +134,11 @@ func (g *Graph) check() error {
 			}
 		}
 		seen[n], ids[n.ID] = true, true
+		for _, in := range n.Inputs {
+			if in.Exchange == Forward && g.instances(n) < g.instances(in.From) {
+				return fmt.Errorf("graph %s: node %s is on one worker, its input %s is on all and must be gathered", g.Job, n.ID, in.From.ID)
+			}
+		}
 	}
 	return nil
 }
@@ -149,6 +155,22 @@ func (g *Graph) isDeadLetterSink(n *Node) bool {
 // chained reports whether n runs in the chain of its input.
 func (n *Node) chained() bool {
 	return len(n.Inputs) == 1 && n.Inputs[0].Exchange == Forward && n.Inputs[0].Port == 0
+}
+
+// instances returns how many workers run an instance of n: all, or worker 0 alone behind a Gather.
+func (g *Graph) instances(n *Node) int {
+	n = n.root()
+	alone := len(n.Inputs) > 0
+	for _, in := range n.Inputs {
+		if in.Exchange == Gather {
+			return 1
+		}
+		alone = alone && in.Exchange == Forward && g.instances(in.From) == 1
+	}
+	if alone {
+		return 1
+	}
+	return g.Workers
 }
 
 // root returns the node at whose root the chain of n begins.

@@ -223,6 +223,9 @@ func testGraph(pool *memory.Pool, c clock.Clock, sink core.Sink, workers, rows, 
 	one := &Node{ID: "one", Label: "operator one", Schema: pairSchema, Operator: func() core.Operator { return &spread{} }, Inputs: []Input{{From: src}}}
 	two := &Node{ID: "two", Label: "operator two", Schema: pairSchema, Operator: func() core.Operator { return &spread{} },
 		Inputs: []Input{{From: one, Exchange: exchange, Keys: []int{0}}, {From: src, Exchange: Forward}}}
+	if exchange == Gather {
+		two.Inputs[1].Exchange = Gather
+	}
 	out := &Node{ID: "out", Label: "sink out", Schema: pairSchema, Sink: func() (core.Sink, error) { return sink, nil }, Inputs: []Input{{From: two}}}
 	return &Graph{Job: "t", Workers: workers, KeyGroups: 16, Nodes: []*Node{src, one, two, out},
 		Options: Options{BatchRows: 8, BufferTimeout: timeout, RingBatches: 2, Memory: pool, Clock: c, WatermarkInterval: time.Microsecond}}
@@ -369,7 +372,7 @@ func TestSimulatedJobs(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		rows, batch := 1+r.IntN(400), 1+r.IntN(30)
-		exchange := Exchange(r.IntN(4))
+		exchange := Exchange(r.IntN(5))
 		timeout := []time.Duration{-1, 0, 50 * time.Microsecond, time.Millisecond}[r.IntN(4)]
 		sink := &testSink{stubborn: true}
 		manual := clock.NewManual(time.Unix(0, 0))
