@@ -13,6 +13,16 @@ type arithOp struct {
 	l, r op // r is nil for one operand
 	kern func(out, a, b *vec, sel []int32) int
 	node Node
+	// partial: the kernel can fail, so it must not see rows outside the selection.
+	partial bool
+}
+
+// sparse gives sel, or nil for all rows when nearly all are in it: then a loop without it is faster, and what it computes for the other rows does no harm.
+func sparse(sel []int32, n int) []int32 {
+	if len(sel) >= n-n/4 {
+		return nil
+	}
+	return sel
 }
 
 func (o *arithOp) typ() core.Type  { return o.t }
@@ -37,6 +47,9 @@ func (o *arithOp) eval(e *env, sel []int32) (*vec, error) {
 	if !out.intersect(n, a, b) {
 		out.allNull(o.t)
 		return out, nil
+	}
+	if !o.partial {
+		sel = sparse(sel, n)
 	}
 	if bad := o.kern(out, a, b, sel); bad >= 0 {
 		return nil, e.fail(o.node, bad, ErrDivisionByZero)
@@ -249,7 +262,8 @@ func (b *binder) arithmetic(n Node, sign byte, l, r op) (op, error) {
 	if err != nil {
 		return nil, err
 	}
-	var o op = &arithOp{t: t, l: x, r: y, kern: arithKernel(sign, t.Kind), node: n}
+	partial := t.Kind.IsInteger() && (sign == '/' || sign == '%')
+	var o op = &arithOp{t: t, l: x, r: y, kern: arithKernel(sign, t.Kind), node: n, partial: partial}
 	if sign == '%' && rt.Kind < t.Kind && t.Kind.IsInteger() {
 		// The remainder has the divisor's type, which always holds it.
 		return b.convert(n, o, withNull(core.Of(rt.Kind), l, r))

@@ -3,6 +3,7 @@ package expr
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 // selectTrue writes the rows of sel (nil: all n) where v, a BOOLEAN, is true to dst.
@@ -125,33 +126,62 @@ func newShortText(text []byte) shortText {
 
 // filterPrefix writes the rows of sel (nil: all n) that begin with the text to dst; exact: that are the text.
 func (s *shortText) filterPrefix(dst []int32, v *vec, sel []int32, n int, exact bool) []int32 {
-	start, end, data := v.start, v.end, v.data
-	k, size := 0, int32(len(s.text))
+	if !s.short {
+		return s.filterLong(dst, v, sel, n, exact)
+	}
+	// A length fits when it is size, or at least size: one unsigned comparison for both.
+	size, more := uint32(len(s.text)), uint32(math.MaxInt32)
+	if exact {
+		more = 0
+	}
+	data, word, mask := v.data, s.word, s.mask
+	safe := len(data) - 8 // the last offset at which eight bytes can be read
+	k := 0
 	if sel == nil {
 		dst = dst[:n]
-		start, end = start[:n], end[:n]
+		start, end := v.start[:n], v.end[:n]
 		for i := range start {
-			from, length := int(start[i]), end[i]-start[i]
+			from, length := int(start[i]), uint32(end[i]-start[i])
 			dst[k] = int32(i)
-			k += b2i(s.matches(data, from, length, size, exact))
+			if from > safe {
+				k += b2i(s.matches(data[from:from+int(length)], exact))
+				continue
+			}
+			k += b2i(binary.LittleEndian.Uint64(data[from:from+8])&mask == word) & b2i(length-size <= more)
 		}
 		return dst[:k]
 	}
 	dst = dst[:len(sel)]
+	start, end := v.start, v.end
 	for _, i := range sel {
-		from, length := int(start[i]), end[i]-start[i]
+		from, length := int(start[i]), uint32(end[i]-start[i])
 		dst[k] = i
-		k += b2i(s.matches(data, from, length, size, exact))
+		if from > safe {
+			k += b2i(s.matches(data[from:from+int(length)], exact))
+			continue
+		}
+		k += b2i(binary.LittleEndian.Uint64(data[from:from+8])&mask == word) & b2i(length-size <= more)
 	}
 	return dst[:k]
 }
 
-func (s *shortText) matches(data []byte, from int, length, size int32, exact bool) bool {
-	if length < size || exact && length != size {
-		return false
+// filterLong does the same for a text of more than eight bytes.
+func (s *shortText) filterLong(dst []int32, v *vec, sel []int32, n int, exact bool) []int32 {
+	k := 0
+	if sel == nil {
+		for i := range n {
+			dst[k] = int32(i)
+			k += b2i(s.matches(v.str(i), exact))
+		}
+		return dst[:k]
 	}
-	if s.short && from+8 <= len(data) {
-		return binary.LittleEndian.Uint64(data[from:])&s.mask == s.word
+	for _, i := range sel {
+		dst[k] = i
+		k += b2i(s.matches(v.str(int(i)), exact))
 	}
-	return bytes.HasPrefix(data[from:from+int(length)], s.text)
+	return dst[:k]
+}
+
+func (s *shortText) matches(row []byte, exact bool) bool {
+	return bytes.HasPrefix(row, s.text) && (!exact || len(row) == len(s.text))
 }
