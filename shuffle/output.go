@@ -168,7 +168,11 @@ func NewOutput(c OutputConfig) (*Output, error) {
 		o.varying = o.varying || f.Type.Kind.Width() == 0
 	}
 	// Batches start small and grow to what they are used for; the pool keeps as many as can be on the way.
-	o.pool = core.NewBatchPool(c.Account, c.Schema, min(c.BatchRows, 64), n*(DefaultSlots+2))
+	keep := 0
+	for _, ch := range c.Channels {
+		keep += ch.Slots() + 2
+	}
+	o.pool = core.NewBatchPool(c.Account, c.Schema, min(c.BatchRows, 64), keep)
 	return o, nil
 }
 
