@@ -10,56 +10,29 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
-	arrowmemory "github.com/apache/arrow/go/v17/arrow/memory"
-	arrowparquet "github.com/apache/arrow/go/v17/parquet"
-	arrowcompress "github.com/apache/arrow/go/v17/parquet/compress"
-	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 	"github.com/parquet-go/parquet-go"
 
-	"turbo/core"
 	"turbo/io/connector"
 )
 
-var arrowFields = arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}, {Name: "text", Type: arrow.BinaryTypes.String}}, nil)
-
-// recordWriter is a container writer over Arrow records.
-type recordWriter struct {
-	rows  int64
-	write func(arrow.Record) error
-	close func() error
-}
-
-func (w *recordWriter) Write(b *core.Batch) error {
-	defer b.Release()
-	builder := array.NewRecordBuilder(arrowmemory.DefaultAllocator, arrowFields)
-	defer builder.Release()
-	for i := range b.Rows() {
-		row := b.Row(i)
-		builder.Field(0).(*array.Int64Builder).Append(b.Columns[0].Int64s()[row])
-		builder.Field(1).(*array.StringBuilder).Append(b.Columns[1].StringAt(row))
-		w.rows++
-	}
-	record := builder.NewRecord()
-	defer record.Release()
-	return w.write(record)
-}
-func (w *recordWriter) Buffered() int64 { return 0 }
-func (w *recordWriter) Rows() int64     { return w.rows }
-func (w *recordWriter) Close() error    { return w.close() }
-
-var parquetForm = form{"parquet", func(o *Options) {
-	o.Extension, o.Parts = ".parquet", PartsOf("parquet")
-	o.Roll.Size = 6000
-	o.NewContainer = func(w io.Writer) (connector.FileWriter, error) {
-		props := arrowparquet.NewWriterProperties(arrowparquet.WithCompression(arrowcompress.Codecs.Zstd), arrowparquet.WithStats(true))
-		// The writer closes what it writes to, if it can.
-		f, err := pqarrow.NewFileWriter(arrowFields, struct{ io.Writer }{w}, props, pqarrow.DefaultWriterProps())
+// container sets up a real format.
+func container(name, options string) func(*Options) {
+	return func(o *Options) {
+		format := connector.LookupFormat(name)
+		cfg, err := connector.FromYAML("format", append([]connector.Field{{Name: "type", Type: connector.String, Doc: "name"}}, format.Fields...), options)
 		if err != nil {
-			return nil, err
+			panic(err)
 		}
-		return &recordWriter{write: f.WriteBuffered, close: f.Close}, nil
+		o.Extension, o.Parts = "."+format.Extension, PartsOf(name)
+		o.Roll.Size = 4000
+		account, schema := o.Account, o.Schema
+		o.NewContainer = func(w io.Writer) (connector.FileWriter, error) {
+			return format.NewFile(connector.FileContext{Config: cfg, Schema: schema, BatchRows: 64, Account: account}, w)
+		}
 	}
-}, func(content []byte) ([]string, error) {
+}
+
+var parquetForm = form{"parquet", container("parquet", "{compression: zstd}"), func(content []byte) ([]string, error) {
 	type row struct {
 		ID   int64  `parquet:"id"`
 		Text string `parquet:"text"`
@@ -74,25 +47,6 @@ var parquetForm = form{"parquet", func(o *Options) {
 	}
 	return out, nil
 }}
-
-// teller knows its position, which is all that the writer of Arrow files seeks for.
-type teller struct {
-	w  io.Writer
-	at int64
-}
-
-func (t *teller) Write(p []byte) (int, error) {
-	n, err := t.w.Write(p)
-	t.at += int64(n)
-	return n, err
-}
-
-func (t *teller) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.ErrUnsupported
-	}
-	return t.at, nil
-}
 
 func readArrow(next func() (arrow.Record, error)) (out []string, err error) {
 	for {
@@ -109,17 +63,7 @@ func readArrow(next func() (arrow.Record, error)) (out []string, err error) {
 	}
 }
 
-var arrowForm = form{"arrow", func(o *Options) {
-	o.Extension, o.Parts = ".arrow", PartsOf("arrow")
-	o.Roll.Size = 6000
-	o.NewContainer = func(w io.Writer) (connector.FileWriter, error) {
-		f, err := ipc.NewFileWriter(&teller{w: w}, ipc.WithSchema(arrowFields), ipc.WithZstd())
-		if err != nil {
-			return nil, err
-		}
-		return &recordWriter{write: f.Write, close: f.Close}, nil
-	}
-}, func(content []byte) ([]string, error) {
+var arrowForm = form{"arrow", container("arrow", "{compression: lz4}"), func(content []byte) ([]string, error) {
 	rows, err := readArrowFile(content)
 	if err != nil {
 		return nil, err
@@ -158,11 +102,7 @@ var wholeForm = form{"sealed at every checkpoint", func(o *Options) {
 func TestContainersSurvivePowerLoss(t *testing.T) {
 	for _, f := range []form{parquetForm, arrowForm, wholeForm} {
 		t.Run(f.name, func(t *testing.T) {
-			seeds := uint64(25)
-			if f.name == "parquet" {
-				seeds = 5 // its writer is slow at small files
-			}
-			for seed := range seeds {
+			for seed := range uint64(30) {
 				if err := life(t, seed, f, seed%2 == 0); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}

@@ -11,6 +11,7 @@ import (
 	"turbo/io/compress"
 	"turbo/io/connector"
 	"turbo/io/ledger"
+	"turbo/memory"
 )
 
 func init() {
@@ -191,7 +192,7 @@ func CountRows(h *ledger.Header, f vfs.File, name string, size int64) (int64, er
 }
 
 func countUnits(format *connector.FormatSpec, cfg *connector.Config, f io.ReaderAt, size int64) (int64, error) {
-	r, err := format.OpenFile(connector.FileContext{Config: cfg}, f, size)
+	r, err := format.OpenFile(noColumns(cfg), f, size)
 	if err != nil {
 		return 0, err
 	}
@@ -201,6 +202,14 @@ func countUnits(format *connector.FormatSpec, cfg *connector.Config, f io.Reader
 		rows += r.Rows(unit)
 	}
 	return rows, nil
+}
+
+// inspectMemory bounds what looking at a container may take: a record batch of an Arrow file.
+const inspectMemory = 1 << 30
+
+// noColumns is for looking at a container without reading a column.
+func noColumns(c *connector.Config) connector.FileContext {
+	return connector.FileContext{Config: c, Record: core.NewSchema(), Schema: core.NewSchema(), Account: memory.NewPool(inspectMemory).Account("inspect")}
 }
 
 // Verify checks a directory that the file sink has written, rows counted.

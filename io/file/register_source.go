@@ -86,7 +86,7 @@ func defaultSchema(c *connector.Config) (*core.Schema, error) {
 		return nil, c.Errorf("path", "%w", err)
 	}
 	defer file.Close()
-	r, err := format.Spec.OpenFile(connector.FileContext{Config: format.Config}, file, list[0].size)
+	r, err := format.Spec.OpenFile(noColumns(format.Config), file, list[0].size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", list[0].path, err)
 	}

@@ -400,7 +400,7 @@ func vfsNotExist() error {
 }
 
 func TestPowerLossRandomly(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(25)
 	if testing.Short() {
 		seeds = 20
 	}

@@ -1,6 +1,8 @@
 package file
 
 import (
+	"slices"
+
 	"turbo/core"
 	"turbo/internal/vfs"
 	"turbo/io/connector"
@@ -14,7 +16,8 @@ type unitSplit struct {
 	reader connector.FileReader
 	meta   []metaColumn
 	to     int   // unit at which the split ends
-	before int64 // rows of the file before the current unit
+	before int64 // rows of the file before the current unit, if counts
+	counts bool  // somebody wants to know the number of a row: counting can mean reading
 }
 
 func (s *Source) openUnits(sp *split, file vfs.File, meta []metaColumn) (splitReader, error) {
@@ -26,10 +29,18 @@ func (s *Source) openUnits(sp *split, file vfs.File, meta []metaColumn) (splitRe
 	if !sp.whole() {
 		u.to = int(sp.pos.To)
 	}
+	u.counts = slices.ContainsFunc(meta, func(m metaColumn) bool { return m.Key == "offset" })
 	for unit := range sp.pos.Unit {
-		u.before += r.Rows(unit)
+		u.before += u.rows(unit)
 	}
 	return u, nil
+}
+
+func (u *unitSplit) rows(unit int) int64 {
+	if !u.counts {
+		return 0
+	}
+	return u.reader.Rows(unit)
 }
 
 // fetch implements splitReader.
@@ -44,7 +55,7 @@ func (u *unitSplit) fetch() (connector.FetchEvent, error) {
 			if b != nil {
 				b.Release()
 			}
-			u.before += u.reader.Rows(pos.Unit)
+			u.before += u.rows(pos.Unit)
 			pos.Unit++
 			pos.Row = 0
 			continue
