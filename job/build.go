@@ -336,6 +336,9 @@ func (b *builder) project(c *connector.Config, in plan.Node, at plan.Place) (pla
 					take(f.Name, e.KeyPos)
 				}
 			}
+		case e.Key == "*":
+			b.report.Errorf(e.Value.Pos, "%s.*: stands for all columns and takes no expression", path)
+			ok = false
 		case e.Value.Kind == spec.Null:
 			take(e.Key, e.KeyPos)
 		case e.Value.Kind != spec.Scalar:
@@ -358,7 +361,8 @@ func (b *builder) aggregate(c *connector.Config, in plan.Node, at plan.Place) (p
 	if n == nil {
 		for _, key := range []string{"key-by", "emit"} {
 			if c.Has(key) {
-				return nil, c.Errorf(key, "has no meaning without aggregate")
+				b.report.Errorf(c.Position(key), "%s.%s: has no meaning without aggregate", c.Path(), key)
+				return nil, nil
 			}
 		}
 		return in, nil
@@ -447,7 +451,11 @@ func (b *builder) sinks() {
 		if in == nil {
 			continue
 		}
-		node, err := plan.NewSink(plan.Place{Name: e.Key, Pos: e.KeyPos}, in, s, c, c.String("row-kind"))
+		place := plan.Place{Name: e.Key, Pos: e.KeyPos}
+		if c.Has("row-kind") {
+			place.Pos = c.ValuePosition("row-kind")
+		}
+		node, err := plan.NewSink(place, in, s, c, c.String("row-kind"))
 		if err != nil {
 			b.add(path, err)
 			continue

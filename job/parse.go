@@ -148,7 +148,9 @@ func (b *builder) block(section string) []spec.Entry {
 	switch {
 	case n == nil:
 		return nil
-	case n.Kind != spec.Map || len(n.Entries) == 0:
+	case n.Kind == spec.Map && len(n.Entries) == 0 && section != "streams":
+		b.report.Errorf(n.Pos, "%s: the block is empty", section)
+	case n.Kind != spec.Map:
 		if n.Kind != spec.Null || section != "streams" {
 			b.report.Errorf(n.Pos, "%s: expected a block of names, this is %s", section, n.Kind)
 		}

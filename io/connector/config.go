@@ -67,7 +67,7 @@ func Parse(node *spec.Node, pos spec.Pos, path string, fields []Field, report *s
 		node = nil
 	}
 	if node != nil && node.Kind != spec.Map {
-		report.Errorf(node.Pos, "%s: expected a block of keys, this is %s", path, node.Kind)
+		report.Errorf(node.Pos, "%sexpected a block of keys, this is %s", prefix(path), node.Kind)
 		node = nil
 		for _, f := range fields {
 			c.values[f.Name] = &value{}

@@ -1,0 +1,197 @@
+package physical
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"turbo/core"
+	"turbo/core/expr"
+	"turbo/core/ops"
+	"turbo/core/task"
+	"turbo/internal/clock"
+	"turbo/internal/vfs"
+	"turbo/io/connector"
+	"turbo/memory"
+	"turbo/plan"
+)
+
+// Environment is the process that a graph is built for.
+type Environment struct {
+	Run         string // identifier of the job's state
+	Parallelism int
+	Memory      *memory.Pool
+	FS          vfs.FS
+	Clock       clock.Clock
+	Log         *slog.Logger
+}
+
+// Build makes the graph of a finished plan. What only connectors can check is checked here; errors point into the specification.
+func Build(p *plan.Plan, env Environment) (*task.Graph, error) {
+	b := builder{plan: p, env: env, nodes: map[plan.Node]*task.Node{}}
+	s := p.Settings
+	b.graph = &task.Graph{
+		Job: s.Name, Workers: env.Parallelism, KeyGroups: s.KeyGroups,
+		Options: task.Options{
+			BatchRows: s.BatchRows, BufferTimeout: s.BufferTimeout, FlushWhenIdle: s.FlushWhenIdle, Memory: env.Memory, Clock: env.Clock, Log: env.Log,
+			RingBytes: max(env.Memory.Limit()/64/int64(env.Parallelism), 256<<10),
+		},
+	}
+	for _, n := range p.Nodes() {
+		if err := b.add(n); err != nil {
+			return nil, err
+		}
+	}
+	return b.graph, nil
+}
+
+type builder struct {
+	plan  *plan.Plan
+	env   Environment
+	graph *task.Graph
+	nodes map[plan.Node]*task.Node // what gives the output of a plan node
+}
+
+// put adds a node to the graph.
+func (b *builder) put(n *task.Node) *task.Node {
+	b.graph.Nodes = append(b.graph.Nodes, n)
+	return n
+}
+
+// forward is the input of a node in the chain of its one input.
+func (b *builder) forward(n plan.Node) []task.Input {
+	return []task.Input{{From: b.nodes[n.Common().Inputs[0]]}}
+}
+
+func (b *builder) add(n plan.Node) (err error) {
+	c := n.Common()
+	switch n := n.(type) {
+	case *plan.Source:
+		b.nodes[n], err = b.source(n)
+	case *plan.Calc:
+		b.nodes[n], err = b.calc(n)
+	case *plan.Exchange:
+		kind := map[plan.ExchangeKind]task.Exchange{plan.Forward: task.Forward, plan.Hash: task.Hash, plan.Rebalance: task.Rebalance, plan.Gather: task.Gather}[n.Kind]
+		node := &task.Node{ID: c.ID, Label: "exchange " + c.ID, Schema: c.Schema, Operator: func() core.Operator { return &ops.Pass{} }}
+		for _, in := range c.Inputs {
+			node.Inputs = append(node.Inputs, task.Input{From: b.nodes[in], Exchange: kind, Keys: n.KeyIndexes})
+		}
+		b.nodes[n] = b.put(node)
+	case *plan.Aggregate:
+		b.nodes[n], err = b.aggregate(n)
+	case *plan.Deduplicate:
+		b.nodes[n], err = b.deduplicate(n)
+	case *plan.Sink:
+		err = b.sink(n)
+	default:
+		err = fmt.Errorf("plan node %s of type %T cannot be run", c.ID, n)
+	}
+	return err
+}
+
+// runtime is what a connector knows of the process.
+func (b *builder) runtime(id, name string) connector.Runtime {
+	s := b.plan.Settings
+	return connector.Runtime{
+		Job: s.Name, Run: b.env.Run, Name: name, Parallelism: b.env.Parallelism, BatchRows: s.BatchRows, BufferTimeout: s.BufferTimeout,
+		Account: b.env.Memory.Account(s.Name + "/" + id), FS: b.env.FS, Clock: b.env.Clock, Log: b.env.Log,
+	}
+}
+
+func (b *builder) source(n *plan.Source) (*task.Node, error) {
+	ctx := &connector.SourceContext{
+		Runtime: b.runtime(n.ID, n.Name), Config: n.Config, Record: n.Record, Schema: n.Schema, Columns: n.Columns,
+		Metadata: n.MetadataIndexes, OnError: n.OnError,
+	}
+	if _, err := n.Spec.New(ctx); err != nil { // what only it can check
+		return nil, err
+	}
+	node := &task.Node{ID: n.ID, Label: "source " + n.Name, Schema: n.Schema, Source: func() (core.Source, error) { return n.Spec.New(ctx) }}
+	if w := n.Watermark; w != nil {
+		node.Watermark = &task.Watermark{Column: n.Schema.Index(w.Column), MaxDelay: w.MaxOutOfOrderness, IdleTimeout: w.IdleTimeout}
+	}
+	b.put(node)
+	if n.OnError == connector.DeadLetters {
+		letters, err := b.deadLetters(n)
+		if err != nil {
+			return nil, err
+		}
+		node.DeadLetters = b.put(letters)
+	}
+	return node, nil
+}
+
+// DeadLetterDir is the directory of a source's dead letters.
+func DeadLetterDir(s plan.Settings, source string) string {
+	dir := s.DeadLetters
+	if dir == "" {
+		dir = filepath.Join("dead-letters", s.Name)
+	}
+	return filepath.Join(dir, source)
+}
+
+// deadLetters makes the sink of a source's dead letters: JSON lines in files, in the same checkpoints as everything else.
+func (b *builder) deadLetters(n *plan.Source) (*task.Node, error) {
+	spec := connector.LookupSink("file")
+	if spec == nil {
+		return nil, fmt.Errorf("source %s: on-error: dead-letter needs the connector file, which this program does not have", n.Name)
+	}
+	config, err := connector.FromYAML("dead-letters", spec.Fields, fmt.Sprintf("path: %q\nformat: json\nroll: {size: 16MiB, interval: 1m, inactivity: 10s}\nexisting: append\n", DeadLetterDir(b.plan.Settings, n.Name)))
+	if err != nil {
+		return nil, err
+	}
+	id := n.ID + "/dead-letters"
+	ctx := &connector.SinkContext{Runtime: b.runtime(id, n.Name), Config: config, Schema: core.DeadLetterSchema}
+	return &task.Node{ID: id, Label: "dead letters of " + n.Name, Schema: core.DeadLetterSchema, Sink: func() (core.Sink, error) { return spec.New(ctx) }}, nil
+}
+
+func (b *builder) calc(n *plan.Calc) (*task.Node, error) {
+	input := n.Inputs[0].Common().Schema
+	compile := func(e *plan.Expr) (*expr.Program, error) { return expr.Compile(e.Node, input, expr.Options{Source: e.Text}) }
+	var conditions, columns []*expr.Program
+	for _, e := range n.Conditions {
+		p, err := compile(e)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.ID, err)
+		}
+		conditions = append(conditions, p)
+	}
+	for _, c := range n.Columns {
+		p, err := compile(c.Expr)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.ID, err)
+		}
+		columns = append(columns, p)
+	}
+	return b.put(&task.Node{ID: n.ID, Label: "stream " + n.Name, Schema: n.Schema, Inputs: b.forward(n), Operator: func() core.Operator {
+		return ops.NewCalc(clones(conditions), clones(columns))
+	}}), nil
+}
+
+// clones gives each instance programs of its own; nil stays nil.
+func clones(programs []*expr.Program) []*expr.Program {
+	var out []*expr.Program
+	for _, p := range programs {
+		out = append(out, p.Clone())
+	}
+	return out
+}
+
+func (b *builder) sink(n *plan.Sink) error {
+	inputs := b.forward(n)
+	switch n.RowKinds {
+	case plan.UpsertRows:
+		inputs = []task.Input{{From: b.put(&task.Node{ID: n.ID + "/upserts", Label: "row kinds of " + n.Name, Schema: n.Schema, Inputs: inputs,
+			Operator: func() core.Operator { return &ops.Upserts{} }})}}
+	case plan.KindColumn:
+		inputs = []task.Input{{From: b.put(&task.Node{ID: n.ID + "/row-kind", Label: "row kinds of " + n.Name, Schema: n.Schema, Inputs: inputs,
+			Operator: func() core.Operator { return &ops.KindColumn{} }})}}
+	}
+	ctx := &connector.SinkContext{Runtime: b.runtime(n.ID, n.Name), Config: n.Config, Schema: n.Schema}
+	if _, err := n.Spec.New(ctx); err != nil {
+		return err
+	}
+	b.nodes[n] = b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil,
+		Sink: func() (core.Sink, error) { return n.Spec.New(ctx) }})
+	return nil
+}
