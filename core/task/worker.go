@@ -51,7 +51,7 @@ func newWorker(index int, c clock.Clock) *worker {
 	return w
 }
 
-// round steps every task once.
+// round flushes what is due, then steps every task once: outputs learn the time before they get rows.
 func (w *worker) round(now int64) (moved bool, err error) {
 	if w.hasMail.Load() {
 		if err := w.readMail(); err != nil {
@@ -59,11 +59,11 @@ func (w *worker) round(now int64) (moved bool, err error) {
 		}
 	}
 	for _, t := range w.tasks {
-		m, err := t.step(now)
+		e, err := t.expire(now)
 		if err != nil {
 			return true, err
 		}
-		e, err := t.expire(now)
+		m, err := t.step(now)
 		if err != nil {
 			return true, err
 		}
