@@ -5,7 +5,8 @@
 // Files: fields.go describes the configuration; connect.go makes clients (TLS, SASL) and counts what happens to connections;
 // errors.go puts Kafka's errors into words; topics.go finds partitions; offsets.go says where each begins and stops, and checks
 // restored positions; probe.go looks at the log itself; source.go owns the splits and their division over readers; fetcher.go is
-// one reader's loop; decode.go turns records into rows; recordpool.go reuses record arrays; sink.go and writer.go are the sink.
+// one reader's loop; fetchsize.go keeps it within its memory; decode.go turns records into rows; recordpool.go reuses record arrays;
+// background.go looks for new partitions and commits to the group; sink.go and writer.go are the sink.
 //
 // How the source reads. Each reader has a client of its own that consumes exactly its partitions at exact offsets: no consumer
 // group, no rebalance. Its goroutine polls, decodes records straight into the builder of the record's split, and hands a batch over

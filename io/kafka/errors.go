@@ -40,6 +40,8 @@ func (c *connection) refused(err error) error {
 		return fmt.Errorf("the broker's certificate is not valid: %w", err)
 	case errors.As(err, &record):
 		return fmt.Errorf("the broker does not speak TLS on this port: %w; use its TLS port, or leave \"tls\" out", err)
+	case !c.encrypted && strings.Contains(err.Error(), "tls alert record"):
+		return fmt.Errorf("the broker speaks TLS on this port, and the connection is without (%w): it probably wants TLS (\"tls\")", err)
 	case strings.Contains(err.Error(), "remote error: tls:"): // the type of an alert is not exported
 		return fmt.Errorf("the broker refuses the TLS connection: %w; it may ask for a client certificate (\"cert\" and \"key\" in \"tls\")", err)
 	}

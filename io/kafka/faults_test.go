@@ -38,6 +38,7 @@ func port(t *testing.T, address string) int {
 }
 
 func TestBrokerDownAtTheStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := topics("a:1")
 	config.Dir = dir
@@ -83,6 +84,7 @@ func TestBrokerDownAtTheStart(t *testing.T) {
 }
 
 func TestBrokerDownInTheMiddle(t *testing.T) {
+	t.Parallel()
 	config := topics("a:2")
 	config.Dir = t.TempDir()
 	r := newRig(t, config)
@@ -160,6 +162,7 @@ func TestRestoredOffsetIsGone(t *testing.T) {
 
 // Records that vanish under a running reader are an error, never a silent jump.
 func TestOffsetOutOfRangeWhileRunning(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, topics("a:1"))
 	r.produce("a", 0, "1", "2")
 	run := r.open("topic: a", nil)
@@ -182,6 +185,7 @@ func users() []devbroker.User {
 }
 
 func TestAuthorisation(t *testing.T) {
+	t.Parallel()
 	config := topics("a:1")
 	config.Users = users()
 	r := newRig(t, config)
@@ -272,6 +276,7 @@ func certificates(t *testing.T, clients bool) (server *tls.Config, ca, cert, key
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	for _, clients := range []bool{false, true} {
 		server, ca, cert, key := certificates(t, clients)
 		config := topics("a:1")
@@ -339,6 +344,7 @@ func TestConfigurationMistakes(t *testing.T) {
 
 // A source that is stopped while it waits for a broker ends at once.
 func TestOpenIsCancelled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, topics("a:1"))
 	r.broker.Close()
 	source, err := r.make("topic: a; connect-timeout: 10m")

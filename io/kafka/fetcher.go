@@ -20,6 +20,7 @@ type fetcher struct {
 	client  *kgo.Client
 	decode  *decoder
 	pool    *recordPool
+	size    *fetchSize
 	splits  map[partitionKey]*split
 	started int // splits, which is the number of the next one
 	open    int // splits that have not ended
@@ -47,7 +48,7 @@ func newFetcher(s *Source, worker int, splits []*split) (*fetcher, error) {
 	if f.decode, err = newDecoder(s); err != nil {
 		return nil, err
 	}
-	fetch := s.fetchBytes()
+	f.size = newFetchSize(s.memory / int64(s.context.Parallelism) / int64(s.brokers))
 	isolation := kgo.ReadUncommitted()
 	if s.committed {
 		isolation = kgo.ReadCommitted()
@@ -56,8 +57,10 @@ func newFetcher(s *Source, worker int, splits []*split) (*fetcher, error) {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(isolation),
 		kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(fetch),
-		kgo.FetchMaxPartitionBytes(min(fetch, 1<<20)),
+		kgo.FetchMaxBytes(f.size.now),
+		kgo.FetchMaxPartitionBytes(f.size.partition()),
+		kgo.WithHooks(f.size),
+		kgo.MaxDecompressBatchBytes(int(min(max(s.memory, 64<<20), 1<<30))),
 		kgo.FetchMaxWait(s.context.Config.Duration("fetch-max-wait")),
 		kgo.WithPools(f.pool),
 	)
@@ -67,13 +70,6 @@ func newFetcher(s *Source, worker int, splits []*split) (*fetcher, error) {
 	}
 	f.joined = splits
 	return f, nil
-}
-
-// fetchBytes is the size of one fetch. A reader holds up to three a broker (being read, buffered by the client, being decoded),
-// and decoded record headers of up to twice the size beside the last two.
-func (s *Source) fetchBytes() int32 {
-	n := s.memory / int64(s.context.Parallelism) / int64(s.brokers) / 8
-	return int32(min(max(n, 64<<10), 8<<20))
 }
 
 // add gives the reader one more partition, from any goroutine.
@@ -178,6 +174,9 @@ func (f *fetcher) poll(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if f.size.adapt() {
+		f.client.UpdateFetchMaxBytes(f.size.now, f.size.partition())
+	}
 	f.work, f.at = f.work[:0], 0
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
@@ -229,8 +228,13 @@ func (f *fetcher) explain(sp *split, p *kgo.FetchPartition) error {
 	if n := len(p.Records); n > 0 {
 		offset = p.Records[n-1].Offset + 1
 	}
-	var loss *kgo.ErrDataLoss
+	var (
+		loss  *kgo.ErrDataLoss
+		large *kgo.ErrDecompressTooLarge
+	)
 	switch {
+	case errors.As(p.Err, &large):
+		return partitionError(sp.key.topic, sp.key.partition, large.Offset, fmt.Errorf("a record batch decompresses to more than \"fetch-memory\" allows: %w", p.Err))
 	case errors.Is(p.Err, kerr.OffsetOutOfRange):
 		return fmt.Errorf("topic %s, partition %d: offset %d is not in the log any more (the broker has %d to %d): retention deleted it before it was read, or the topic was made again: %w. %s",
 			sp.key.topic, sp.key.partition, offset, p.LogStartOffset, p.HighWatermark, p.Err, freshStart)

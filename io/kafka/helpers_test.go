@@ -127,7 +127,7 @@ func (r *rig) produce(topic string, partition int32, values ...string) {
 		records = append(records, record)
 	}
 	client := r.client
-	if partition > 0 && len(r.broker.Cluster().PartitionInfos(topic)) > 1 {
+	if r.broker != nil && partition > 0 && len(r.broker.Cluster().PartitionInfos(topic)) > 1 {
 		client = r.newClient() // it may know fewer partitions than there are
 	}
 	if err := client.ProduceSync(testContext(r.t), records...).FirstErr(); err != nil {

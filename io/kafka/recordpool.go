@@ -22,8 +22,8 @@ type recordPool struct {
 
 const (
 	minPooled   = 32   // smaller arrays are left to the garbage collector
-	maxFree     = 8    // arrays
-	maxOut      = 64   // arrays
+	maxFree     = 32   // arrays
+	maxOut      = 128  // arrays
 	maxPooled   = 1e5  // records: a larger array is not kept
 	granularity = 1024 // capacities are rounded up to it, so that arrays fit again
 )

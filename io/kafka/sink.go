@@ -75,6 +75,11 @@ func NewSink(c *connector.SinkContext) (*Sink, error) {
 	if s.layout, err = newLayout(c.Config, c.Schema, s.format.Spec); err != nil {
 		return nil, err
 	}
+	if check := s.format.Spec.Check; check != nil {
+		if err := check(s.format.Config, s.layout.schema); err != nil {
+			return nil, err
+		}
+	}
 	s.memory = connectorMemory(c.Config, "buffer-memory", c.Runtime)
 	return s, nil
 }

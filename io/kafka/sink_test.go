@@ -217,6 +217,7 @@ func TestSinkPartitionColumn(t *testing.T) {
 
 // Nothing is acknowledged while the broker is away; when it is back, what was written arrives, in order.
 func TestSinkBrokerAway(t *testing.T) {
+	t.Parallel()
 	config := topics("out:1")
 	config.Dir = t.TempDir()
 	r := newRig(t, config)
@@ -300,6 +301,7 @@ func TestSinkClosedWithRecordsPending(t *testing.T) {
 }
 
 func TestSinkMistakes(t *testing.T) {
+	t.Parallel()
 	config := topics("out:1")
 	config.Users = append(users(), devbroker.User{Mechanism: "SCRAM-SHA-512", Name: "writer", Password: "w", Allow: []kfake.ACL{
 		{Resource: kmsg.ACLResourceTypeTopic, Name: "out", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationWrite, Allow: true}}},
