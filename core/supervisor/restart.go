@@ -2,18 +2,25 @@ package supervisor
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
 // Restart is a restart strategy. The zero value never restarts.
 type Restart struct {
 	Strategy Strategy
-	Initial  time.Duration // Exponential: the first delay. Fixed, FailureRate: every delay
-	Max      time.Duration // Exponential: the largest delay
-	Attempts int           // restarts in a row; 0: without end. FailureRate: restarts within Window
-	Window   time.Duration // FailureRate: the time over which restarts are counted
-	// ResetAfter is how long an attempt must have run for the failures before it to be forgotten. Default one minute.
+	// Exponential: Initial, then times Multiplier each time up to Max, each with a random part of Jitter (0 to 1) more or less.
+	Initial, Max       time.Duration
+	Multiplier, Jitter float64
+	// ResetAfter is how long an attempt must have run for the failures before it to be forgotten. Default ten minutes.
 	ResetAfter time.Duration
+	// Attempts is the number of restarts in a row of Exponential and Fixed; negative: without end.
+	Attempts int
+	// Delay is every delay of Fixed and FailureRate.
+	Delay time.Duration
+	// FailureRate gives up after MaxFailures failures within Window.
+	MaxFailures int
+	Window      time.Duration
 }
 
 // Strategy names a way to restart.
@@ -27,20 +34,30 @@ const (
 	FailureRate
 )
 
+// Strategies are the words of the job spec.
+var Strategies = map[string]Strategy{"none": None, "fixed": Fixed, "exponential": Exponential, "failure-rate": FailureRate}
+
 // restarts decides about restarts. It is pure: times come from outside.
 type restarts struct {
 	Restart
 	inARow int
 	recent []time.Time // of FailureRate
+	random func() float64
+}
+
+func newRestarts(r Restart) *restarts {
+	if r.ResetAfter <= 0 {
+		r.ResetAfter = 10 * time.Minute
+	}
+	if r.Multiplier < 1 {
+		r.Multiplier = 2
+	}
+	return &restarts{Restart: r, random: rand.Float64}
 }
 
 // failed says what to do after an attempt that began at started has failed at now: wait and start again, or give up and why.
 func (r *restarts) failed(started, now time.Time) (delay time.Duration, giveUp string) {
-	reset := r.ResetAfter
-	if reset <= 0 {
-		reset = time.Minute
-	}
-	if now.Sub(started) >= reset {
+	if now.Sub(started) >= r.ResetAfter {
 		r.inARow = 0
 	}
 	switch r.Strategy {
@@ -53,22 +70,22 @@ func (r *restarts) failed(started, now time.Time) (delay time.Duration, giveUp s
 				live = append(live, t)
 			}
 		}
-		r.recent = append(live, now)
-		if r.Attempts > 0 && len(r.recent) > r.Attempts {
-			return 0, fmt.Sprintf("it failed %d times within %v, and the restart strategy allows %d", len(r.recent), r.Window, r.Attempts)
+		if r.recent = append(live, now); len(r.recent) > r.MaxFailures {
+			return 0, fmt.Sprintf("it failed %d times within %v, and the restart strategy allows %d", len(r.recent), r.Window, r.MaxFailures)
 		}
-		return r.Initial, ""
+		return r.Delay, ""
 	}
 	r.inARow++
-	if r.Attempts > 0 && r.inARow > r.Attempts {
+	if r.Attempts >= 0 && r.inARow > r.Attempts {
 		return 0, fmt.Sprintf("all %d restarts in a row have failed", r.Attempts)
 	}
-	delay = r.Initial
-	if r.Strategy == Exponential {
-		for i := 1; i < r.inARow && delay < r.Max; i++ {
-			delay *= 2
-		}
-		delay = min(delay, r.Max)
+	if r.Strategy == Fixed {
+		return r.Delay, ""
 	}
-	return delay, ""
+	wait := float64(r.Initial)
+	for i := 1; i < r.inARow && wait < float64(r.Max); i++ {
+		wait *= r.Multiplier
+	}
+	wait = min(wait, float64(r.Max))
+	return time.Duration(wait * (1 + r.Jitter*(2*r.random()-1))), ""
 }

@@ -117,7 +117,7 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 	if err := s.open(); err != nil {
 		return Result{}, err
 	}
-	tries := restarts{Restart: s.job.Restart}
+	tries := newRestarts(s.job.Restart)
 	for {
 		started := s.job.Clock.Now()
 		result, began, err := s.try(ctx)

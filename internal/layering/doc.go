@@ -1,0 +1,2 @@
+// Package layering holds the test of the project's layering; see docs/design.md.
+package layering
