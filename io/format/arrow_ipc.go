@@ -44,17 +44,24 @@ func openArrow(c connector.FileContext, r io.ReaderAt, size int64) (connector.Fi
 	a := &arrowReader{unit: -1}
 	err := guard("read the Arrow footer", func() (err error) {
 		a.file, err = ipc.NewFileReader(section(r, size), ipc.WithAllocator(c.Account))
-		return err
+		if err != nil {
+			return err
+		}
+		a.types = supportedColumns(a.file.Schema())
+		units := a.file.NumRecords()
+		if int64(units) > size/8 {
+			return fmt.Errorf("%d record batches in a file of %d bytes", units, size)
+		}
+		a.rows = make([]int64, units)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.types = supportedColumns(a.file.Schema())
 	if a.plan, err = planFile(c, a.file.Schema()); err != nil {
 		_ = a.file.Close()
 		return nil, err
 	}
-	a.rows = make([]int64, a.file.NumRecords())
 	for i := range a.rows {
 		a.rows[i] = -1
 	}
