@@ -346,12 +346,26 @@ func (w *world) crash(strict bool) error {
 		return fmt.Errorf("after the crash: %w", err)
 	}
 	if n := len(w.manifests); n >= 2 && !w.manifests[n-1].restored.Info.Final && w.random.IntN(5) == 0 { // the newest one is damaged
-		s := w.sink()
-		err := s.Withdraw(context.Background(), w.manifests[n-2].restored.Info.Checkpoint)
-		_ = s.Close()
-		if err != nil {
-			return fmt.Errorf("withdraw: %w", err)
+		if w.random.IntN(2) == 0 { // the withdrawal is interrupted too
+			w.fs.StopAfter(w.random.IntN(12))
 		}
+		for {
+			s := w.sink()
+			err := s.Withdraw(context.Background(), w.manifests[n-2].restored.Info.Checkpoint)
+			_ = s.Close()
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, vfs.ErrPowerLoss) {
+				return fmt.Errorf("withdraw: %w", err)
+			}
+			if strict {
+				w.fs.Crash()
+			} else {
+				w.fs.CrashRandom(w.random.Uint64())
+			}
+		}
+		w.fs.StopAfter(-1)
 		w.manifests = w.manifests[:n-1]
 		if err := w.check(false); err != nil {
 			return fmt.Errorf("after the withdrawal: %w", err)

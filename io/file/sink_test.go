@@ -456,6 +456,49 @@ func rowsOf(b *bench) int64 {
 	return n
 }
 
+// TestSinkBehindTheAdapter writes through the writers that a job uses, on the real file system.
+func TestSinkBehindTheAdapter(t *testing.T) {
+	dir := t.TempDir() + "/out"
+	b := newBench(t, func(o *Options) {
+		o.FS, o.Clock, o.Dir, o.Parallelism, o.BatchRows = vfs.OS(), clock.Real(), dir, 2, 10
+		gzipForm.set(o)
+	})
+	s := b.make()
+	b.must(s.Open(context.Background(), nil))
+	committables := make([][]byte, 2)
+	for i := range 2 {
+		w, err := s.Writer(i)
+		b.must(err)
+		w.SetWaker(func() {})
+		for n := range 20 {
+			c := core.NewBuilder(b.account, inputSchema, 1)
+			c.Column(0).AppendInt64(int64(i*20 + n))
+			c.Column(1).AppendString("x")
+			c.Column(2).AppendString("p")
+			b.must(w.Write(c.Finish()))
+			c.Close()
+		}
+		done := make(chan error, 1)
+		w.Prepare(1, true, func(c []byte, err error) {
+			committables[i] = c
+			done <- err
+		})
+		b.must(<-done)
+		b.must(w.Close())
+	}
+	info := core.CommitInfo{Checkpoint: 1, Final: true, Balance: &core.Balance{Read: 40, Written: 40}}
+	b.must(s.Commit(context.Background(), info, committables))
+	b.must(s.Close())
+	report, err := ledger.Verify(vfs.OS(), dir, ledger.Options{})
+	b.must(err)
+	if !report.OK() || report.Rows != 40 || report.Files != 2 {
+		t.Fatalf("%+v", report)
+	}
+	if b.account.Used() != 0 {
+		t.Fatalf("%d bytes are not given back", b.account.Used())
+	}
+}
+
 func TestSinkValidate(t *testing.T) {
 	b := newBench(t, nil)
 	b.must(b.mem.MkdirAll("/data"))
