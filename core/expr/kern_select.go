@@ -3,7 +3,7 @@ package expr
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
+	"unsafe"
 )
 
 // selectTrue writes the rows of sel (nil: all n) where v, a BOOLEAN, is true to dst.
@@ -129,40 +129,50 @@ func (s *shortText) filterPrefix(dst []int32, v *vec, sel []int32, n int, exact 
 	if !s.short {
 		return s.filterLong(dst, v, sel, n, exact)
 	}
-	// A length fits when it is size, or at least size: one unsigned comparison for both.
-	size, more := uint32(len(s.text)), uint32(math.MaxInt32)
-	if exact {
-		more = 0
-	}
-	data, word, mask := v.data, s.word, s.mask
-	safe := len(data) - 8 // the last offset at which eight bytes can be read
+	size, word, mask := int32(len(s.text)), s.word, s.mask
+	safe := len(v.data) - 8 // the last offset at which eight bytes can be read
 	k := 0
 	if sel == nil {
 		dst = dst[:n]
 		start, end := v.start[:n], v.end[:n]
 		for i := range start {
-			from, length := int(start[i]), uint32(end[i]-start[i])
+			from, length := int(start[i]), end[i]-start[i]
 			dst[k] = int32(i)
 			if from > safe {
-				k += b2i(s.matches(data[from:from+int(length)], exact))
+				k += b2i(s.matches(v.str(i), exact))
 				continue
 			}
-			k += b2i(binary.LittleEndian.Uint64(data[from:from+8])&mask == word) & b2i(length-size <= more)
+			k += b2i(binary.LittleEndian.Uint64(v.data[from:from+8])&mask == word) & s.fits(length, size, exact)
 		}
 		return dst[:k]
 	}
+	if len(sel) == 0 {
+		return dst[:0]
+	}
+	// A selection is ascending: check its last row, and the loop needs no bounds checks. Written with them it runs out of registers.
 	dst = dst[:len(sel)]
-	start, end := v.start, v.end
+	last := sel[len(sel)-1]
+	start, end, data := unsafe.Pointer(&v.start[:last+1][0]), unsafe.Pointer(&v.end[:last+1][0]), unsafe.Pointer(unsafe.SliceData(v.data))
 	for _, i := range sel {
-		from, length := int(start[i]), uint32(end[i]-start[i])
+		at := uintptr(uint32(i)) * 4
+		from := *(*int32)(unsafe.Add(start, at))
+		length := *(*int32)(unsafe.Add(end, at)) - from
 		dst[k] = i
-		if from > safe {
-			k += b2i(s.matches(data[from:from+int(length)], exact))
+		if int(from) > safe {
+			k += b2i(s.matches(v.str(int(i)), exact))
 			continue
 		}
-		k += b2i(binary.LittleEndian.Uint64(data[from:from+8])&mask == word) & b2i(length-size <= more)
+		k += b2i(*(*uint64)(unsafe.Add(data, uintptr(from)))&mask == word) & s.fits(length, size, exact)
 	}
 	return dst[:k]
+}
+
+// fits tells, as 1 or 0, whether a row of that length can match.
+func (s *shortText) fits(length, size int32, exact bool) int {
+	if exact {
+		return b2i(length == size)
+	}
+	return b2i(length >= size)
 }
 
 // filterLong does the same for a text of more than eight bytes.
