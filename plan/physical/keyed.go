@@ -1,0 +1,29 @@
+package physical
+
+import (
+	"fmt"
+
+	"turbo/core"
+	"turbo/core/ops"
+	"turbo/core/task"
+	"turbo/plan"
+)
+
+func (b *builder) aggregate(n *plan.Aggregate) (*task.Node, error) {
+	config := ops.AggregateConfig{Keys: n.KeyIndexes, EveryRow: n.EveryRow, Before: n.Before}
+	for _, c := range n.Calls {
+		f, ok := ops.ParseFunction(c.Function)
+		if !ok {
+			return nil, fmt.Errorf("%s: there is no aggregate function %s", n.ID, c.Function)
+		}
+		config.Calls = append(config.Calls, ops.Call{Function: f, Argument: c.ArgumentIndex, Name: c.Output.Name})
+	}
+	return b.put(&task.Node{ID: n.ID, Label: "aggregate " + n.Name, Schema: n.Schema, Inputs: b.forward(n),
+		Operator: func() core.Operator { return ops.NewAggregate(config) }}), nil
+}
+
+func (b *builder) deduplicate(n *plan.Deduplicate) (*task.Node, error) {
+	config := ops.DeduplicateConfig{Keys: n.KeyIndexes, TTL: n.TTL, ProcessingTime: n.ProcessingTime}
+	return b.put(&task.Node{ID: n.ID, Label: "deduplicate " + n.Name, Schema: n.Schema, Inputs: b.forward(n),
+		Operator: func() core.Operator { return ops.NewDeduplicate(config) }}), nil
+}
