@@ -19,6 +19,9 @@ func (s Span) Pos() int { return s.From }
 // End gives the offset after the last byte.
 func (s Span) End() int { return s.To }
 
+// widen makes the span take in the brackets around the node.
+func (s *Span) widen(from, to int) { s.From, s.To = from, to }
+
 // LiteralKind is the kind of a literal.
 type LiteralKind uint8
 

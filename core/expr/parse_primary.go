@@ -55,6 +55,9 @@ func (p *Parser) brackets() (Node, error) {
 	if len(list) > 1 {
 		return &RowLit{Span{open.Pos, p.lastEnd()}, list}, nil
 	}
+	if n, ok := list[0].(interface{ widen(from, to int) }); ok {
+		n.widen(open.Pos, p.lastEnd())
+	}
 	return list[0], nil
 }
 
