@@ -68,11 +68,12 @@ type connection struct {
 	mechanism string // "" without SASL
 	user      string
 	encrypted bool
+	tls       *connector.Config // when encrypted: read with each client, as certificates change
 	options   []kgo.Opt
 	metrics   *Metrics
 }
 
-// newConnection reads the keys of connectionFields. It reads certificate files, and does no network I/O.
+// newConnection reads the keys of connectionFields. It does no I/O.
 func newConnection(config *connector.Config, log *slog.Logger) (*connection, error) {
 	c := &connection{brokers: config.Strings("brokers"), metrics: &Metrics{}}
 	for i, b := range c.brokers {
@@ -99,12 +100,10 @@ func newConnection(config *connector.Config, log *slog.Logger) (*connection, err
 		c.options = append(c.options, kgo.WithLogger(clientLog{log}))
 	}
 	if block := config.Object("tls"); config.Has("tls") && !block.Off() && block.Bool("enabled") {
-		t, err := tlsConfig(block)
-		if err != nil {
-			return nil, err
+		if (block.String("cert") == "") != (block.String("key") == "") {
+			return nil, block.Errorf("", "a client certificate needs both \"cert\" and \"key\"")
 		}
-		c.encrypted = true
-		c.options = append(c.options, kgo.DialTLSConfig(t))
+		c.encrypted, c.tls = true, block
 	}
 	if config.Has("sasl") {
 		mechanism, err := c.sasl(config.Object("sasl"))
@@ -137,12 +136,8 @@ func tlsConfig(block *connector.Config) (*tls.Config, error) {
 			return nil, block.Errorf("ca", "%s has no certificate in PEM form", ca)
 		}
 	}
-	cert, key := block.String("cert"), block.String("key")
-	if (cert == "") != (key == "") {
-		return nil, block.Errorf("", "a client certificate needs both \"cert\" and \"key\"")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+	if cert := block.String("cert"); cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, block.String("key"))
 		if err != nil {
 			return nil, block.Errorf("cert", "%v", err)
 		}
@@ -176,9 +171,17 @@ func (c *connection) sasl(block *connector.Config) (sasl.Mechanism, error) {
 	}
 }
 
-// client makes a client. It does no I/O yet.
+// client makes a client. It reads certificate files, and does no network I/O yet.
 func (c *connection) client(more ...kgo.Opt) (*kgo.Client, error) {
-	client, err := kgo.NewClient(append(append([]kgo.Opt{}, c.options...), more...)...)
+	options := append(append([]kgo.Opt{}, c.options...), more...)
+	if c.encrypted {
+		t, err := tlsConfig(c.tls)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, kgo.DialTLSConfig(t))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}

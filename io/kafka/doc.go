@@ -9,8 +9,8 @@
 // background.go looks for new partitions and commits to the group; sink.go and writer.go are the sink.
 //
 // How the source reads. Each reader has a client of its own that consumes exactly its partitions at exact offsets: no consumer
-// group, no rebalance. Its goroutine polls, decodes records straight into the builder of the record's split, and hands a batch over
-// when it is full or when the buffer timeout has passed since its first row. Nobody polls while the hand-over queue is full,
+// group, no rebalance. Its goroutine polls, decodes a run of records of one partition straight into a batch, and hands it over; the
+// adapter merges small ones as the buffer timeout allows. Nobody polls while the hand-over queue is full,
 // and the client then fetches no more than one response a broker ahead.
 //
 // Invariants

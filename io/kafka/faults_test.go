@@ -316,7 +316,7 @@ func TestTLS(t *testing.T) {
 	if err := source.Validate(testContext(t)); err == nil {
 		t.Error("TLS to a plain port")
 	}
-	_, err = r.make("topic: a; tls: {ca: ./no-such.pem}")
+	_, err = r.tryOpen("topic: a; tls: {ca: ./no-such.pem}", nil)
 	wantError(t, err, "sources.test.tls.ca", "no such file")
 	_, err = r.make("topic: a; tls: {cert: ./x.pem}")
 	wantError(t, err, "needs both")
