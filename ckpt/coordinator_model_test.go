@@ -256,6 +256,9 @@ func (e *environment) obey(a Action) error {
 			if slices.Contains(e.writing, name) {
 				return fmt.Errorf("manifest %d has %s twice", a.Content.ID, name)
 			}
+			if !slices.Contains(e.prepared, name) {
+				return fmt.Errorf("manifest %d has %s, which an earlier one had", a.Content.ID, name)
+			}
 			e.writing = append(e.writing, name)
 		}
 		e.pending = a

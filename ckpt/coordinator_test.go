@@ -162,6 +162,9 @@ Ack: seal 1
 Sealed: manifest 1 with 0
 Written: fail (checkpoint 1: whether the manifest is durable is not known)
 Tick: `},
+		{"an id used before", CoordinatorConfig{Tasks: two}, []any{StopRequested{}, Begun{ID: 0}}, `
+StopRequested: begin stop
+Begun: fail (checkpoint coordinator: id 0 was used before (last 0))`},
 		{"a task reports twice", CoordinatorConfig{Tasks: two}, []any{StopRequested{}, Begun{ID: 1}, Ack{Task: 0, Checkpoint: 1}, TaskEnded{0}, TaskEnded{0}}, `
 StopRequested: begin stop
 Begun: inject 1, wake 10m0s

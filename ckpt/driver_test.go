@@ -30,12 +30,11 @@ type rig struct {
 	driver *ckpt.Driver
 	seen   chan string // what the runtime was told, and how Run ended
 
-	mu       sync.Mutex
-	answer   func(ckpt.Barrier) // default: both tasks acknowledge
-	commit   error
-	last     *ckpt.Manifest
-	commits  []uint64
-	outcomes ckpt.Outcome
+	mu      sync.Mutex
+	answer  func(ckpt.Barrier) // default: both tasks acknowledge
+	commit  error
+	last    *ckpt.Manifest
+	commits []uint64
 }
 
 func newRig(t *testing.T) *rig {

@@ -155,12 +155,11 @@ func (j *tinyJob) barrier(id uint64) {
 
 // mutant breaks one thing that the test must notice.
 type mutant struct {
-	skipDirSync    bool // renames are not made durable
-	earlyCommit    bool // "durable" is said before the manifest is written
-	leaveOutPage   bool
-	skipStoreSync  bool
-	reuseVersions  bool // the store forgets that unfinished versions exist
-	forgetPrepared bool
+	skipDirSync   bool // renames are not made durable
+	earlyCommit   bool // "durable" is said before the manifest is written
+	leaveOutPage  bool
+	skipStoreSync bool
+	reuseVersions bool // the store forgets that unfinished versions exist
 }
 
 type lazyDirSync struct{ vfs.FS }

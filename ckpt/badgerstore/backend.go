@@ -176,7 +176,7 @@ func hasNew(before, after []fs.DirEntry) bool {
 }
 
 // garbageShare is the share of a value log file that must be garbage before the rest is copied out of it.
-const garbageShare = 0.5
+const garbageShare = 0.7
 
 // collectAtOnce bounds how many value log files one Discard collects, so that it ends.
 const collectAtOnce = 8

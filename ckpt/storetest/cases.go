@@ -193,8 +193,8 @@ func selection(t *testing.T, h Harness) {
 // unfinished checks what becomes of versions of checkpoints that were never completed, case by case.
 func unfinished(t *testing.T, h Harness) {
 	s := open(t, h, 0, ckpt.Summary{})
-	base := complete(t, s, 1, page(0, 0, ckpt.Whole, "a"), page(0, 1, ckpt.Whole, "b"), page(0, 2, ckpt.Whole, "c"), page(0, 3, ckpt.Whole, "d"))
-	base = complete(t, s, 2, page(0, 0, ckpt.Delta, "A"), page(0, 1, ckpt.Delta, "B"))
+	complete(t, s, 1, page(0, 0, ckpt.Whole, "a"), page(0, 1, ckpt.Whole, "b"), page(0, 2, ckpt.Whole, "c"), page(0, 3, ckpt.Whole, "d"))
+	base := complete(t, s, 2, page(0, 0, ckpt.Delta, "A"), page(0, 1, ckpt.Delta, "B"))
 	must(t, s.Begin(3, 0))
 	must(t, s.Write(3, []ckpt.Page{
 		page(0, 0, ckpt.Delta, "bad"), page(0, 1, ckpt.Whole, "bad"), page(0, 2, ckpt.Tombstone, ""), page(0, 3, ckpt.Delta, "bad"), page(1, 0, ckpt.Whole, "bad"),
@@ -217,13 +217,13 @@ func unfinished(t *testing.T, h Harness) {
 		t.Fatalf("restored: %s", got)
 	}
 	// Nothing written, a delta and a tombstone over what was left behind.
-	sum := complete(t, s, 4, page(0, 0, ckpt.Delta, "x"), page(0, 3, ckpt.Tombstone, ""))
+	complete(t, s, 4, page(0, 0, ckpt.Delta, "x"), page(0, 3, ckpt.Tombstone, ""))
 	want := "0/0=a+A+x 0/1=b+B 0/2=c"
 	if got := read(t, s, 4, 0, 10); got != want {
 		t.Fatalf("checkpoint 4: %s, want %s", got, want)
 	}
 	must(t, s.Retain(4))
-	sum = complete(t, s, 5, page(0, 2, ckpt.Delta, "y"))
+	sum := complete(t, s, 5, page(0, 2, ckpt.Delta, "y"))
 	must(t, s.Close())
 	s = open(t, h, 5, sum)
 	defer s.Close()
