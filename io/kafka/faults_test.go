@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,16 +25,6 @@ import (
 	"turbo/core"
 	"turbo/internal/devbroker"
 )
-
-func port(t *testing.T, address string) int {
-	t.Helper()
-	_, p, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(p)
-	return n
-}
 
 func TestBrokerDownAtTheStart(t *testing.T) {
 	t.Parallel()
