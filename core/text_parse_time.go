@@ -123,8 +123,36 @@ func (s *timeScanner) fraction() int64 {
 	return us
 }
 
+// usualTimestamp reads the 19 bytes of 2013-01-01 00:00:36, with a blank or a T, and reports false for whatever is not exactly that:
+// timestamp then finds out what it is.
+func usualTimestamp(b []byte) (us int64, ok bool) {
+	if len(b) < 19 {
+		return 0, false
+	}
+	b = b[:19]
+	if b[4] != '-' || b[7] != '-' || b[10] != ' ' && b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+		return 0, false
+	}
+	y1, y2, y3, y4 := uint(b[0]-'0'), uint(b[1]-'0'), uint(b[2]-'0'), uint(b[3]-'0')
+	o1, o2, d1, d2 := uint(b[5]-'0'), uint(b[6]-'0'), uint(b[8]-'0'), uint(b[9]-'0')
+	h1, h2, m1, m2, s1, s2 := uint(b[11]-'0'), uint(b[12]-'0'), uint(b[14]-'0'), uint(b[15]-'0'), uint(b[17]-'0'), uint(b[18]-'0')
+	if y1 > 9 || y2 > 9 || y3 > 9 || y4 > 9 || o1 > 1 || o2 > 9 || d1 > 3 || d2 > 9 || h1 > 2 || h2 > 9 || m1 > 5 || m2 > 9 || s1 > 5 || s2 > 9 {
+		return 0, false
+	}
+	year, month, day, hour := int(y1*1000+y2*100+y3*10+y4), int(o1*10+o2), int(d1*10+d2), int(h1*10+h2)
+	if month == 0 || month > 12 || day == 0 || day > 28 && day > DaysInMonth(year, month) || hour > 23 {
+		return 0, false
+	}
+	seconds := hour*3600 + int(m1*10+m2)*60 + int(s1*10+s2)
+	return int64(DaysFromCivil(year, month, day))*microsPerDay + int64(seconds)*microsPerSecond, true
+}
+
 // timestamp reads a date, and after a blank or T an optional clock.
 func (s *timeScanner) timestamp() int64 {
+	if us, ok := usualTimestamp(s.b); ok {
+		s.at = 19
+		return us + s.fraction()
+	}
 	days := s.day()
 	var ofDay int64
 	if s.at < len(s.b) && (s.b[s.at] == ' ' || s.b[s.at] == 'T') {

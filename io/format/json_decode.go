@@ -149,7 +149,7 @@ func (d *jsonDecoder) decodeObject(o *jsonObject, vectors []*core.Vector, row *c
 		// The name: most often the predicted one.
 		name := int32(-1)
 		if int(guess) < len(o.names) {
-			if quoted := o.names[guess].quoted; len(d.b)-d.at >= len(quoted) && string(d.b[d.at:d.at+len(quoted)]) == quoted {
+			if quoted := o.names[guess].quoted; len(d.b)-d.at > len(quoted) && d.b[d.at+1] == quoted[1] && string(d.b[d.at:d.at+len(quoted)]) == quoted {
 				name = guess
 				d.at += len(quoted)
 			}
