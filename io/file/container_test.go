@@ -102,7 +102,7 @@ var wholeForm = form{"sealed at every checkpoint", func(o *Options) {
 func TestContainersSurvivePowerLoss(t *testing.T) {
 	for _, f := range []form{parquetForm, arrowForm, wholeForm} {
 		t.Run(f.name, func(t *testing.T) {
-			for seed := range uint64(10) {
+			for seed := range max(uint64(10), *moreSeeds) {
 				if err := life(t, seed, f, seed%2 == 0); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}

@@ -123,16 +123,15 @@ func (s *Sink) begin() error {
 	return nil
 }
 
+// removeAll removes visible files. Hidden ones are left to discard, which knows what a checkpoint still needs.
 func (s *Sink) removeAll(files map[string]ledger.File) error {
 	names := newDirSync(s.o.FS)
 	for _, f := range files {
-		for _, name := range []string{f.Path, f.Temp} {
-			full := join(s.o.Dir, name)
-			if err := s.o.FS.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return s.errorf("remove the output of an earlier run: %w", err)
-			} else if err == nil {
-				names.changed(full)
-			}
+		full := join(s.o.Dir, f.Path)
+		if err := s.o.FS.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s.errorf("remove earlier output: %w", err)
+		} else if err == nil {
+			names.changed(full)
 		}
 	}
 	return names.sync()
@@ -268,7 +267,8 @@ func (s *Sink) withdraw(after uint64) error {
 	return s.takeBack(s.ledger.State().Withdrawn)
 }
 
-// takeBack does what a withdrawal in the ledger says. It may be repeated.
+// takeBack does what a withdrawal in the ledger says. It may be repeated, also after the next run has begun: that run may use
+// the withdrawn files' names again, and then has them hidden until its first commit ends the withdrawal's turn.
 func (s *Sink) takeBack(u *ledger.Undo) error {
 	names := newDirSync(s.o.FS)
 	for _, f := range u.Hide {

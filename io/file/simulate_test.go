@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -413,11 +414,11 @@ func vfsNotExist() error {
 	return errors.Unwrap(err)
 }
 
+// moreSeeds is for long runs: go test ./io/file -run PowerLoss -args -seeds 4000
+var moreSeeds = flag.Uint64("seeds", 0, "seeds of the power-loss simulations")
+
 func TestPowerLossRandomly(t *testing.T) {
-	seeds := uint64(25)
-	if testing.Short() {
-		seeds = 20
-	}
+	seeds := max(uint64(25), *moreSeeds)
 	for _, f := range []form{plainForm, gzipForm} {
 		t.Run(f.name, func(t *testing.T) {
 			for seed := range seeds {

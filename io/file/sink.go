@@ -146,6 +146,7 @@ func (s *Sink) writer(worker int) (*writer, error) {
 	if worker < len(s.adopted) {
 		for _, a := range s.adopted[worker] {
 			if err := w.adopt(a.record, a.file); err != nil {
+				_ = w.Close() // what is not adopted yet is closed with the sink
 				return nil, s.errorf("%w", err)
 			}
 		}
