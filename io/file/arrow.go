@@ -131,7 +131,7 @@ func (a *arrowPart) next() (err error) {
 		case m.kind == arrowRecordBatch:
 			a.keep = true
 		default:
-			return fmt.Errorf("Arrow messages of kind %d cannot be appended", m.kind)
+			return fmt.Errorf("messages of kind %d cannot be appended to an Arrow file", m.kind)
 		}
 		if a.keep {
 			if _, err := a.to.Write(a.held); err != nil {
