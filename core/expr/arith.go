@@ -15,6 +15,8 @@ type arithOp struct {
 	node Node
 	// partial: the kernel can fail, so it must not see rows outside the selection.
 	partial bool
+	// floor: the kernel is FLOOR of a DOUBLE.
+	floor bool
 }
 
 // sparse gives sel, or nil for all rows when nearly all are in it: then a loop without it is faster, and what it computes for the other rows does no harm.

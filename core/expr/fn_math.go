@@ -160,7 +160,7 @@ func makeFloor(up bool) func(b *binder, n *Call, args []op) (op, error) {
 		case k == core.Float64 && up:
 			return &arithOp{t: t, l: x, kern: ceilFloat64, node: n}, nil
 		case k == core.Float64:
-			return &arithOp{t: t, l: x, kern: floorFloat64, node: n}, nil
+			return &arithOp{t: t, l: x, kern: floorFloat64, node: n, floor: true}, nil
 		case k == core.Float32:
 			f := math.Floor
 			if up {

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"bytes"
-	"encoding/binary"
 	"unsafe"
 )
 
@@ -108,7 +107,7 @@ func merge(dst, a, b []int32) []int32 {
 	return dst
 }
 
-// shortText is a text of at most eight bytes that a row's bytes are compared with by one load.
+// shortText is a text that rows are compared with; of up to eight bytes by one load (little-endian, as every platform that turbo is built for).
 type shortText struct {
 	text       []byte
 	word, mask uint64
@@ -126,53 +125,114 @@ func newShortText(text []byte) shortText {
 
 // filterPrefix writes the rows of sel (nil: all n) that begin with the text to dst; exact: that are the text.
 func (s *shortText) filterPrefix(dst []int32, v *vec, sel []int32, n int, exact bool) []int32 {
-	if !s.short {
+	if !s.short || n == 0 || sel != nil && len(sel) == 0 {
 		return s.filterLong(dst, v, sel, n, exact)
 	}
-	size, word, mask := int32(len(s.text)), s.word, s.mask
-	safe := len(v.data) - 8 // the last offset at which eight bytes can be read
+	rows := n
+	if sel != nil {
+		rows = len(sel)
+		n = int(sel[rows-1]) + 1 // a selection is ascending: this is the only check of its bounds
+	}
+	dst = dst[:rows]
+	run := wordRun{
+		dst: unsafe.Pointer(unsafe.SliceData(dst)), sel: unsafe.Pointer(unsafe.SliceData(sel)),
+		start: unsafe.Pointer(&v.start[:n][0]), end: unsafe.Pointer(&v.end[:n][0]), data: unsafe.Pointer(unsafe.SliceData(v.data)),
+		safe: int32(max(len(v.data)-8, -1)), size: int32(len(s.text)), word: s.word, mask: s.mask,
+	}
 	k := 0
-	if sel == nil {
-		dst = dst[:n]
-		start, end := v.start[:n], v.end[:n]
-		for i := range start {
-			from, length := int(start[i]), end[i]-start[i]
-			dst[k] = int32(i)
-			if from > safe {
-				k += b2i(s.matches(v.str(i), exact))
-				continue
-			}
-			k += b2i(binary.LittleEndian.Uint64(v.data[from:from+8])&mask == word) & s.fits(length, size, exact)
+	for at := 0; at < rows; at++ {
+		switch {
+		case sel == nil && exact:
+			k, at = run.equalAll(k, at, rows)
+		case sel == nil:
+			k, at = run.prefixAll(k, at, rows)
+		case exact:
+			k, at = run.equalSelected(k, at, rows)
+		default:
+			k, at = run.prefixSelected(k, at, rows)
 		}
-		return dst[:k]
-	}
-	if len(sel) == 0 {
-		return dst[:0]
-	}
-	// A selection is ascending: check its last row, and the loop needs no bounds checks. Written with them it runs out of registers.
-	dst = dst[:len(sel)]
-	last := sel[len(sel)-1]
-	start, end, data := unsafe.Pointer(&v.start[:last+1][0]), unsafe.Pointer(&v.end[:last+1][0]), unsafe.Pointer(unsafe.SliceData(v.data))
-	for _, i := range sel {
-		at := uintptr(uint32(i)) * 4
-		from := *(*int32)(unsafe.Add(start, at))
-		length := *(*int32)(unsafe.Add(end, at)) - from
-		dst[k] = i
-		if int(from) > safe {
-			k += b2i(s.matches(v.str(int(i)), exact))
-			continue
+		if at == rows {
+			break
 		}
-		k += b2i(*(*uint64)(unsafe.Add(data, uintptr(from)))&mask == word) & s.fits(length, size, exact)
+		// A row so near the end of the data that eight bytes cannot be read.
+		r := int32(at)
+		if sel != nil {
+			r = sel[at]
+		}
+		dst[k] = r
+		k += b2i(s.matches(v.str(int(r)), exact))
 	}
 	return dst[:k]
 }
 
-// fits tells, as 1 or 0, whether a row of that length can match.
-func (s *shortText) fits(length, size int32, exact bool) int {
-	if exact {
-		return b2i(length == size)
+// wordRun compares the first bytes of rows with a word of at most eight bytes. Its loops stop at a row that is too near the end of the data; they keep to what fits
+// the registers, which a bounds check or a call in them would not.
+type wordRun struct {
+	dst, sel, start, end, data unsafe.Pointer
+	safe, size                 int32 // the last offset at which eight bytes can be read; the length of the text
+	word, mask                 uint64
+}
+
+func int32At(p unsafe.Pointer, i int) int32 { return *(*int32)(unsafe.Add(p, i*4)) }
+
+func (w *wordRun) prefixAll(k, at, rows int) (int, int) {
+	dst, start, end, data := w.dst, w.start, w.end, w.data
+	safe, size, word, mask := w.safe, w.size, w.word, w.mask
+	for ; at < rows; at++ {
+		i := int32(at)
+		from := int32At(start, int(i))
+		if from > safe {
+			break
+		}
+		*(*int32)(unsafe.Add(dst, k*4)) = i
+		k += b2i(*(*uint64)(unsafe.Add(data, int(from)))&mask == word) & b2i(int32At(end, int(i))-from >= size)
 	}
-	return b2i(length >= size)
+	return k, at
+}
+
+func (w *wordRun) prefixSelected(k, at, rows int) (int, int) {
+	dst, sel, start, end, data := w.dst, w.sel, w.start, w.end, w.data
+	safe, size, word, mask := w.safe, w.size, w.word, w.mask
+	for ; at < rows; at++ {
+		i := int32At(sel, at)
+		from := int32At(start, int(i))
+		if from > safe {
+			break
+		}
+		*(*int32)(unsafe.Add(dst, k*4)) = i
+		k += b2i(*(*uint64)(unsafe.Add(data, int(from)))&mask == word) & b2i(int32At(end, int(i))-from >= size)
+	}
+	return k, at
+}
+
+func (w *wordRun) equalAll(k, at, rows int) (int, int) {
+	dst, start, end, data := w.dst, w.start, w.end, w.data
+	safe, size, word, mask := w.safe, w.size, w.word, w.mask
+	for ; at < rows; at++ {
+		i := int32(at)
+		from := int32At(start, int(i))
+		if from > safe {
+			break
+		}
+		*(*int32)(unsafe.Add(dst, k*4)) = i
+		k += b2i(*(*uint64)(unsafe.Add(data, int(from)))&mask == word) & b2i(int32At(end, int(i))-from == size)
+	}
+	return k, at
+}
+
+func (w *wordRun) equalSelected(k, at, rows int) (int, int) {
+	dst, sel, start, end, data := w.dst, w.sel, w.start, w.end, w.data
+	safe, size, word, mask := w.safe, w.size, w.word, w.mask
+	for ; at < rows; at++ {
+		i := int32At(sel, at)
+		from := int32At(start, int(i))
+		if from > safe {
+			break
+		}
+		*(*int32)(unsafe.Add(dst, k*4)) = i
+		k += b2i(*(*uint64)(unsafe.Add(data, int(from)))&mask == word) & b2i(int32At(end, int(i))-from == size)
+	}
+	return k, at
 }
 
 // filterLong does the same for a text of more than eight bytes.
