@@ -34,7 +34,7 @@ func codecOf(name string, level zstd.EncoderLevel) pageCodec {
 			if e == nil {
 				var err error
 				if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-					zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true)); err != nil {
+					zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true)); err != nil {
 					return nil, fmt.Errorf("zstd: %w", err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"turbo/core"
@@ -304,6 +305,7 @@ func (w *parquetWriter) writePage(c *parquetChunk, values int, isDictionary, wit
 	}
 	h.i32(2, int32(len(w.page)))
 	h.i32(3, int32(len(body)))
+	h.i32(4, int32(crc32.ChecksumIEEE(body)))
 	if isDictionary {
 		h.open(7)
 		h.i32(1, int32(values))
