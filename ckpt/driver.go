@@ -99,6 +99,7 @@ type Status struct {
 	LastTime   time.Time     // when it completed
 	LastTook   time.Duration // from its start to its commit
 	LastBytes  int64         // bytes of pages that it wrote
+	Written    int64         // bytes of pages that all complete checkpoints of this driver wrote
 	StateBytes int64         // bytes of all pages
 	StatePages int64
 }
@@ -300,6 +301,7 @@ func (d *Driver) complete() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.status.Last, d.status.LastTime, d.status.LastTook, d.status.LastBytes = m.Checkpoint, m.Time, took, d.bytes
+	d.status.Written += d.bytes
 	d.status.StateBytes, d.status.StatePages = m.Store.Bytes, m.Store.Pages
 }
 

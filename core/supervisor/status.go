@@ -17,7 +17,7 @@ type Status struct {
 	LastError   string
 	Restored    uint64 // the checkpoint that this run began with
 	Checkpoints ckpt.Status
-	Nodes       []task.NodeStats // counters of the current attempt
+	Nodes       []task.NodeStats // counters of the current attempt, or of the last one
 	Lag         int64            // records still to read
 	LagKnown    bool
 }
@@ -30,6 +30,7 @@ func (s *Supervisor) Status() Status {
 		st.LastError = s.lastErr.Error()
 	}
 	a, d := s.attempt, s.driver
+	st.Nodes, st.Checkpoints = s.last.Nodes, s.last.Checkpoints
 	s.mu.Unlock()
 	if a != nil {
 		st.Nodes = a.Stats()

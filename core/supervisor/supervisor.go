@@ -47,6 +47,8 @@ type Result struct {
 	Restored   uint64 // the checkpoint that this run began with; 0: none
 	Restarts   int
 	Totals     []ckpt.OperatorCounters // since the job began, up to Checkpoint
+	// Checkpoints are the figures of the last attempt.
+	Checkpoints ckpt.Status
 }
 
 // Supervisor runs one job once. Methods but Run may be called from any goroutine while it runs.
@@ -64,6 +66,7 @@ type Supervisor struct {
 	attempt  *task.Attempt
 	driver   *ckpt.Driver
 	restored uint64
+	last     Status // of the attempt before, while there is none
 
 	stopOnce sync.Once
 	stop     chan struct{}
@@ -194,7 +197,12 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 		return Result{}, false, err
 	}
 	defer func() {
+		last := s.Status()
 		s.setAttempt(nil, nil)
+		s.mu.Lock()
+		s.last = last
+		s.mu.Unlock()
+		result.Checkpoints = last.Checkpoints
 		if cerr := a.Close(); err == nil && cerr != nil {
 			err = cerr
 		}

@@ -1,0 +1,270 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"turbo/ckpt"
+	"turbo/ckpt/badgerstore"
+	"turbo/core"
+	"turbo/core/ops"
+	"turbo/core/supervisor"
+	"turbo/core/task"
+	"turbo/internal/clock"
+	"turbo/internal/vfs"
+	"turbo/memory"
+)
+
+func init() {
+	register(Benchmark{"keyed", "running count and sum by an int64 key, through source, exchange and state, beside the two-worker loop", benchKeyed})
+	register(Benchmark{"checkpoints", "the same with a checkpoint every second and without", benchCheckpoints})
+}
+
+const keyedWorkers = 2
+
+// keyedInput is one worker's input.
+type keyedInput struct{ keys, values []int64 }
+
+// newKeyedInput makes rows rows for each worker over keys keys, in random order.
+func newKeyedInput(rows, keys int) []keyedInput {
+	var out []keyedInput
+	for w := range keyedWorkers {
+		r := rand.New(rand.NewPCG(uint64(w), uint64(keys)))
+		in := keyedInput{make([]int64, rows), make([]int64, rows)}
+		for i := range in.keys {
+			in.keys[i] = int64(r.IntN(keys)) * 7919 // spread over the integers
+			in.values[i] = int64(r.IntN(1000))
+		}
+		out = append(out, in)
+	}
+	return out
+}
+
+var keyedSchema = core.NewSchema(core.Field{Name: "k", Type: core.Of(core.Int64).Required()}, core.Field{Name: "v", Type: core.Of(core.Int64).Required()})
+
+// updates is what consumes the updates on both sides: it reads every value. With last it also keeps the newest value of each key, for
+// the check of the answer.
+type updates struct {
+	rows, counts, sums int64
+	last               map[int64][2]int64
+	_                  [64]byte
+}
+
+func (u *updates) take(keys, counts, sums []int64) {
+	u.rows += int64(len(keys))
+	var c, s int64
+	for i := range keys {
+		c += counts[i]
+		s += sums[i]
+	}
+	u.counts += c
+	u.sums += s
+	if u.last != nil {
+		for i, k := range keys {
+			u.last[k] = [2]int64{counts[i], sums[i]}
+		}
+	}
+}
+
+// keyedJob is turbo's side.
+type keyedJob struct {
+	input    []keyedInput
+	batches  [][]*core.Batch
+	pool     *memory.Pool
+	repeat   int
+	interval time.Duration // of checkpoints; 0: none
+	dir      string
+	out      []*updates
+	watch    stopwatch
+}
+
+func newKeyedJob(input []keyedInput, repeat int) *keyedJob {
+	j := &keyedJob{input: input, pool: memory.NewPool(0), repeat: repeat}
+	for _, in := range input {
+		j.batches = append(j.batches, int64Batches(j.pool.Account("input"), keyedSchema, [][]int64{in.keys, in.values}, 4096))
+	}
+	return j
+}
+
+func (j *keyedJob) close() {
+	for _, b := range j.batches {
+		release(b)
+	}
+}
+
+func (j *keyedJob) graph(string) (*task.Graph, error) {
+	config := ops.AggregateConfig{Keys: []int{0}, Calls: []ops.Call{{Function: ops.Count, Argument: -1, Name: "n"}, {Function: ops.Sum, Argument: 1, Name: "s"}}}
+	schema, err := config.Schema(keyedSchema)
+	if err != nil {
+		return nil, err
+	}
+	src := &task.Node{ID: "src", Label: "source", Schema: keyedSchema, Source: func() (core.Source, error) {
+		return &columnsSource{batches: j.batches, repeat: j.repeat, first: func(w int) { j.watch.first[w] = time.Now() }}, nil
+	}}
+	agg := &task.Node{ID: "agg", Label: "aggregate", Schema: schema, Inputs: []task.Input{{From: src, Exchange: task.Hash, Keys: []int{0}}},
+		Operator: func() core.Operator { return ops.NewAggregate(config) }}
+	sink := &task.Node{ID: "sink", Label: "sink", Schema: schema, Inputs: []task.Input{{From: agg}}, Sink: func() (core.Sink, error) {
+		return consumer{func(w int, b *core.Batch) {
+			if b.Sel != nil {
+				panic("updates are dense")
+			}
+			j.out[w].take(b.Columns[0].Int64s(), b.Columns[1].Int64s(), b.Columns[2].Int64s())
+			j.watch.last[w] = time.Now()
+		}}, nil
+	}}
+	return &task.Graph{Job: "keyed", Workers: keyedWorkers, KeyGroups: core.DefaultKeyGroups, Nodes: []*task.Node{src, agg, sink},
+		Options: task.Options{BatchRows: 4096, BufferTimeout: 10 * time.Millisecond, Memory: j.pool, Clock: clock.Real()}}, nil
+}
+
+// run runs the job once.
+func (j *keyedJob) run(ctx context.Context, check bool) (Run, error) {
+	j.out = nil
+	for range keyedWorkers {
+		u := &updates{}
+		if check {
+			u.last = map[int64][2]int64{}
+		}
+		j.out = append(j.out, u)
+	}
+	dir, err := os.MkdirTemp(j.dir, "keyed")
+	if err != nil {
+		return Run{}, err
+	}
+	defer os.RemoveAll(dir)
+	s := supervisor.New(supervisor.Job{
+		Name: "keyed", KeyGroups: core.DefaultKeyGroups, Parallelism: keyedWorkers, FS: vfs.OS(), Dir: filepath.Join(dir, "state"),
+		OpenStore: func(path string) (*ckpt.Store, error) { return badgerstore.Open(path, badgerstore.Options{}) },
+		Interval:  j.interval, Graph: j.graph,
+	})
+	old := runtime.GOMAXPROCS(keyedWorkers + 1)
+	defer runtime.GOMAXPROCS(old)
+	result, err := s.Run(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	r := Run{Rows: int64(len(j.input[0].keys)) * keyedWorkers * int64(j.repeat), Elapsed: j.watch.elapsed(), Notes: map[string]float64{
+		"checkpoints": float64(result.Checkpoints.Completed), "MB per checkpoint": float64(result.Checkpoints.Written) / max(1, float64(result.Checkpoints.Completed)) / 1e6,
+	}}
+	return r, checkUpdates(j.out, j.input, j.repeat)
+}
+
+// checkUpdates compares what came out with the answer, which it counts by itself.
+func checkUpdates(out []*updates, input []keyedInput, repeat int) error {
+	if out[0].last == nil { // the answer was checked in the run before the timed ones
+		return nil
+	}
+	want := map[int64][2]int64{}
+	for _, in := range input {
+		for i, k := range in.keys {
+			x := want[k]
+			want[k] = [2]int64{x[0] + int64(repeat), x[1] + int64(repeat)*in.values[i]}
+		}
+	}
+	got := 0
+	for _, u := range out {
+		got += len(u.last)
+		for k, x := range u.last {
+			if want[k] != x {
+				return fmt.Errorf("key %d: count and sum %v, want %v", k, x, want[k])
+			}
+		}
+	}
+	if got != len(want) {
+		return fmt.Errorf("%d keys came out, want %d", got, len(want))
+	}
+	return nil
+}
+
+// stopwatch runs from the first row read to the last update consumed.
+type stopwatch struct{ first, last [keyedWorkers]time.Time }
+
+func (s *stopwatch) elapsed() time.Duration {
+	first, last := s.first[0], s.last[0]
+	for w := range keyedWorkers {
+		if s.first[w].Before(first) {
+			first = s.first[w]
+		}
+		if s.last[w].After(last) {
+			last = s.last[w]
+		}
+	}
+	return last.Sub(first)
+}
+
+func (o Options) keyedRows() (rows int, total int64) {
+	if o.Quick {
+		return 1 << 18, 1 << 20
+	}
+	return 1 << 20, 1 << 25
+}
+
+func benchKeyed(ctx context.Context, w io.Writer, o Options) error {
+	fmt.Fprintf(w, "Running count and sum by key, million rows a second over %d workers (%s)\n\n", keyedWorkers, machine())
+	t := newTable(w, "keys", "turbo", "loop", "turbo / loop", "spread")
+	for _, keys := range []int{1_000, 10_000, 100_000, 1_000_000} {
+		rows, total := o.keyedRows()
+		input := newKeyedInput(rows, keys)
+		job := newKeyedJob(input, int(total)/rows)
+		job.dir = o.Dir
+		if err := checkAnswers(ctx, input, o.Dir); err != nil {
+			return err
+		}
+		r, err := pairs(ctx, o.pairs(), func(ctx context.Context) (Run, error) { return job.run(ctx, false) },
+			func(context.Context) (Run, error) { return keyedLoop(input, int(total)/rows, false) })
+		job.close()
+		if err != nil {
+			return err
+		}
+		t.row(append([]string{fmt.Sprint(keys)}, ratioCells(r)...)...)
+	}
+	return nil
+}
+
+// checkAnswers runs both sides once over the input, keeping every key's last update, and compares it with the answer.
+func checkAnswers(ctx context.Context, input []keyedInput, dir string) error {
+	job := newKeyedJob(input, 1)
+	job.dir = dir
+	defer job.close()
+	if _, err := job.run(ctx, true); err != nil {
+		return fmt.Errorf("turbo: %w", err)
+	}
+	if _, err := keyedLoop(input, 1, true); err != nil {
+		return fmt.Errorf("loop: %w", err)
+	}
+	return nil
+}
+
+func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
+	fmt.Fprintf(w, "Running count and sum by key with a checkpoint every second, beside none (%s)\n\n", machine())
+	t := newTable(w, "keys", "with", "without", "with / without", "spread", "checkpoints a run", "MB a checkpoint")
+	for _, keys := range []int{10_000, 1_000_000} {
+		rows, total := o.keyedRows()
+		input := newKeyedInput(rows, keys)
+		probe := newKeyedJob(input, int(total)/rows)
+		first, err := probe.run(ctx, false)
+		probe.close()
+		if err != nil {
+			return err
+		}
+		seconds := 17.0 // 15 checkpoints and some
+		if o.Quick {
+			seconds = 2
+		}
+		job := newKeyedJob(input, int(seconds*first.perSecond()*1e6)/(rows*keyedWorkers))
+		job.dir = o.Dir
+		r, err := pairs(ctx, min(o.pairs(), 10), func(ctx context.Context) (Run, error) { job.interval = time.Second; return job.run(ctx, false) },
+			func(ctx context.Context) (Run, error) { job.interval = 0; return job.run(ctx, false) })
+		job.close()
+		if err != nil {
+			return err
+		}
+		t.row(append(append([]string{fmt.Sprint(keys)}, ratioCells(r)...), fmt.Sprintf("%.0f", r.Notes["checkpoints"]), fmt.Sprintf("%.1f", r.Notes["MB per checkpoint"]))...)
+	}
+	return nil
+}
