@@ -204,6 +204,9 @@ func (t *Table) AppendValues(v *core.Vector, field int, slots []uint32) error {
 			gatherWords(core.Values[uint64](v)[from:], words, stride, at, slots)
 		}
 	}
+	if f.Type.NotNull && field >= t.keys {
+		return nil
+	}
 	nulls := uint64(0)
 	for _, s := range slots {
 		nulls |= ^words[int(s)*stride+f.valid] & f.mask

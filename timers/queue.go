@@ -117,6 +117,11 @@ func (q *Queue) Pop(now core.Time, out []Entry) (int, error) {
 			q.empty(0)
 		}
 	}
+	if q.n == 0 && q.reserved > keepEntries*entryBytes {
+		last := q.last
+		q.Clear()
+		q.last = last
+	}
 	return n, nil
 }
 

@@ -1,35 +1,36 @@
 package ops
 
 import (
-	"fmt"
-
 	"turbo/core"
 	"turbo/core/expr"
 )
 
-// Calc filters and projects in one step: first the conditions, each on the rows that the ones before it kept, then the columns.
-// Columns that are passed on as they are cost a reference; the others are computed for the rows that are left. The output keeps the
-// input's physical rows and selection: nothing is compacted before an exchange or a sink copies rows anyway.
+// Calc filters and projects: conditions narrow the selection one after the other, then the columns are computed for the rows that are
+// left. A filter alone passes the batch on as it is.
 type Calc struct {
 	core.BaseOperator
 	conditions []*expr.Program
-	columns    []*expr.Program // nil: the input's columns go on
+	columns    []*expr.Program
 	ctx        *core.OperatorContext
 	eval       expr.Context
 }
 
-// NewCalc returns a Calc. Programs are compiled for the input's schema and belong to the operator.
+// NewCalc returns an operator for one worker; programs are its own (see expr.Program.Clone). Conditions are BOOLEAN. Columns are the
+// output columns in order; nil passes the input's columns on, with their hashes and row kinds.
 func NewCalc(conditions, columns []*expr.Program) *Calc {
 	return &Calc{conditions: conditions, columns: columns}
 }
+
+// NewFilter returns a Calc that keeps the rows for which all conditions are true.
+func NewFilter(conditions ...*expr.Program) *Calc { return NewCalc(conditions, nil) }
+
+// NewProject returns a Calc that computes columns.
+func NewProject(columns ...*expr.Program) *Calc { return NewCalc(nil, columns) }
 
 // Open implements core.Operator.
 func (c *Calc) Open(ctx *core.OperatorContext) error {
 	c.ctx = ctx
 	c.eval.Account = ctx.Account
-	if c.columns != nil && len(c.columns) != len(ctx.Output.Fields) {
-		return fmt.Errorf("projection of %d columns for the schema %v", len(c.columns), ctx.Output)
-	}
 	return nil
 }
 
@@ -40,47 +41,44 @@ func (c *Calc) Process(_ int, b *core.Batch, out core.Emitter) error {
 	for _, p := range c.conditions {
 		if err := p.Filter(&c.eval, b); err != nil {
 			b.Release()
-			return core.Permanent(err)
-		}
-		if b.Rows() == 0 {
-			break
+			return err
 		}
 	}
-	c.ctx.Counters.Filtered += int64(before - b.Rows())
-	switch {
-	case b.Rows() == 0:
+	rows := b.Rows()
+	c.ctx.Counters.Filtered += int64(before - rows)
+	if rows == 0 {
 		b.Release()
 		return nil
-	case c.columns == nil:
-		b.Schema = c.ctx.Output
+	}
+	if c.columns == nil {
 		return out.Emit(b)
 	}
-	result, err := c.project(b)
+	made, err := c.project(b)
 	b.Release()
 	if err != nil {
-		return core.Permanent(err)
+		return err
 	}
-	return out.Emit(result)
+	return out.Emit(made)
 }
 
-// project computes the output batch. b stays the caller's.
+// project computes the columns. Hashes are not passed on: they are those of other columns.
 func (c *Calc) project(b *core.Batch) (*core.Batch, error) {
-	o := core.NewBatch(c.ctx.Account, c.ctx.Output)
-	o.Len = b.Len
+	made := core.NewBatch(c.ctx.Account, c.ctx.Output)
+	made.Len = b.Len
 	for _, p := range c.columns {
 		v, err := p.Eval(&c.eval, b)
 		if err != nil {
-			o.Release()
+			made.Release()
 			return nil, err
 		}
-		o.Columns = append(o.Columns, v)
+		made.Columns = append(made.Columns, v)
 	}
 	if b.Sel != nil {
-		o.Sel = o.SelBuffer(len(b.Sel))
-		copy(o.Sel, b.Sel)
+		made.Sel = made.SelBuffer(len(b.Sel))
+		copy(made.Sel, b.Sel)
 	}
 	if b.Kinds != nil {
-		copy(o.MakeKinds(len(b.Kinds)), b.Kinds)
+		copy(made.MakeKinds(len(b.Kinds)), b.Kinds)
 	}
-	return o, nil
+	return made, nil
 }

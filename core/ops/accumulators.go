@@ -1,0 +1,135 @@
+package ops
+
+import (
+	"bytes"
+	"fmt"
+
+	"turbo/core"
+	"turbo/state"
+)
+
+// stateFields returns the table columns that an aggregate needs.
+func (c Call) stateFields(argument core.Type) []core.Field {
+	field := func(suffix string, t core.Type) core.Field { return core.Field{Name: c.Name + suffix, Type: t} }
+	number := func(t core.Type) core.Type {
+		t.NotNull = argument.NotNull // starts as zero, is never null
+		return t
+	}
+	switch c.Function {
+	case Count:
+		return []core.Field{field("", core.Of(core.Int64).Required())}
+	case Sum:
+		t, _ := Sum.ResultType(argument)
+		return []core.Field{field("", t)}
+	case Avg:
+		var sum core.Type
+		switch k := argument.Kind; {
+		case k == core.Decimal:
+			sum = core.DecimalOf(38, int(argument.Scale))
+		case k.IsInteger():
+			sum = core.DecimalOf(38, 0)
+		default:
+			sum = core.Of(core.Float64)
+		}
+		return []core.Field{field(" sum", number(sum)), field(" count", core.Of(core.Int64).Required())}
+	}
+	return []core.Field{field("", argument.Optional())}
+}
+
+// accumulator makes the aggregate whose state begins at field of t.
+func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumulator, error) {
+	s := single{table: t, field: field}
+	switch k := argument.Kind; c.Function {
+	case Count:
+		rows := countRows{t, field}
+		if c.Argument < 0 || argument.NotNull {
+			return &rows, nil
+		}
+		return &countValues{countRows: rows}, nil
+	case Sum:
+		switch k {
+		case core.Int8:
+			return &sumInts[int8]{s}, nil
+		case core.Int16:
+			return &sumInts[int16]{s}, nil
+		case core.Int32:
+			return &sumInts[int32]{s}, nil
+		case core.Int64:
+			return &sumInts[int64]{s}, nil
+		case core.Float32:
+			return &sumFloats[float32]{s}, nil
+		case core.Float64:
+			return &sumFloats[float64]{s}, nil
+		case core.Decimal:
+			return &sumDecimals{s}, nil
+		}
+	case Avg:
+		switch k {
+		case core.Int8:
+			return &meanInts[int8]{s, field + 1}, nil
+		case core.Int16:
+			return &meanInts[int16]{s, field + 1}, nil
+		case core.Int32:
+			return &meanInts[int32]{s, field + 1}, nil
+		case core.Int64:
+			return &meanInts[int64]{s, field + 1}, nil
+		case core.Float32:
+			return &meanFloats[float32]{s, field + 1}, nil
+		case core.Float64:
+			return &meanFloats[float64]{s, field + 1}, nil
+		case core.Decimal:
+			result, _ := Avg.ResultType(argument)
+			return &meanDecimals{sumDecimals{s}, field + 1, int(result.Scale) - int(argument.Scale)}, nil
+		}
+	case Min, Max:
+		sign := -1
+		if c.Function == Max {
+			sign = 1
+		}
+		switch {
+		case k == core.Float32:
+			return &leastFloats[float32]{s, c.Function == Max}, nil
+		case k == core.Float64:
+			return &leastFloats[float64]{s, c.Function == Max}, nil
+		case k == core.Decimal:
+			return &anyValue{s, decimalBetter(sign)}, nil
+		case k == core.String || k == core.Bytes:
+			return &anyValue{s, bytesBetter(sign)}, nil
+		case k == core.Boolean:
+			return &leastInts[uint8]{s, c.Function == Max}, nil
+		case k.Width() == 1:
+			return &leastInts[int8]{s, c.Function == Max}, nil
+		case k.Width() == 2:
+			return &leastInts[int16]{s, c.Function == Max}, nil
+		case k.Width() == 4:
+			return &leastInts[int32]{s, c.Function == Max}, nil
+		case k.Width() == 8:
+			return &leastInts[int64]{s, c.Function == Max}, nil
+		}
+	case FirstValue:
+		return &anyValue{s, never}, nil
+	case LastValue:
+		switch {
+		case k == core.Float32 || k == core.Float64 || k == core.Decimal || k.Width() == 0:
+			return &anyValue{s, always}, nil
+		case k == core.Boolean:
+			return &lastInts[uint8]{s}, nil
+		case k.Width() == 1:
+			return &lastInts[int8]{s}, nil
+		case k.Width() == 2:
+			return &lastInts[int16]{s}, nil
+		case k.Width() == 4:
+			return &lastInts[int32]{s}, nil
+		default:
+			return &lastInts[int64]{s}, nil
+		}
+	}
+	return nil, fmt.Errorf("%v of %v: not supported", c.Function, argument)
+}
+
+// bytesBetter compares for MIN (sign -1) and MAX (sign 1), by bytes.
+func bytesBetter(sign int) func(*state.Table, uint32, int, *core.Vector, int) bool {
+	return func(t *state.Table, slot uint32, field int, v *core.Vector, i int) bool {
+		return bytes.Compare(v.BytesAt(i), t.BytesAt(slot, field)) == sign
+	}
+}

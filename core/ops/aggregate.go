@@ -1,0 +1,346 @@
+package ops
+
+import (
+	"fmt"
+
+	"turbo/core"
+	"turbo/core/hash"
+	"turbo/state"
+)
+
+// AggregateConfig describes a running aggregate.
+type AggregateConfig struct {
+	Keys  []int // input columns; none: one group of all rows, which the exchange must bring to worker 0
+	Calls []Call
+	// EveryRow emits one update a row; otherwise one a changed key and input batch.
+	EveryRow bool
+	// Before emits the -U row of what an update replaces, too.
+	Before bool
+}
+
+// Schema returns the output: the key columns, then one column a call. It is a changelog: +I first, then +U, with -U when asked for.
+func (c *AggregateConfig) Schema(input *core.Schema) (*core.Schema, error) {
+	if input.Changelog {
+		return nil, fmt.Errorf("aggregate: the input is a changelog, and aggregates that take rows back are not supported")
+	}
+	out := &core.Schema{TimeColumn: -1, Changelog: true}
+	for _, k := range c.Keys {
+		if k < 0 || k >= len(input.Fields) {
+			return nil, fmt.Errorf("aggregate: key column %d of %d", k, len(input.Fields))
+		}
+		out.Fields = append(out.Fields, input.Fields[k])
+	}
+	for _, call := range c.Calls {
+		var argument core.Type
+		if call.Argument >= len(input.Fields) || call.Argument < 0 && call.Function != Count {
+			return nil, fmt.Errorf("aggregate %s: %v of column %d of %d", call.Name, call.Function, call.Argument, len(input.Fields))
+		}
+		if call.Argument >= 0 {
+			argument = input.Fields[call.Argument].Type
+		}
+		t, err := call.Function.ResultType(argument)
+		if err != nil {
+			return nil, fmt.Errorf("aggregate %s: %w", call.Name, err)
+		}
+		out.Fields = append(out.Fields, core.Field{Name: call.Name, Type: t})
+	}
+	return out, nil
+}
+
+// Aggregate keeps running aggregates by key: COUNT, SUM, MIN, MAX, AVG, FIRST_VALUE, LAST_VALUE. Accumulators are columns of a keyed
+// table.
+//
+// A batch goes through in blocks: keys to slots, the slots not met before in this batch (found by a stamp in the row), then each
+// accumulator's loop over the block. At the end, one output row for each of them.
+type Aggregate struct {
+	core.BaseOperator
+	config       AggregateConfig
+	ctx          *core.OperatorContext
+	table        *state.Table
+	accumulators []accumulator
+	pool         *core.BatchPool
+
+	keys     []*core.Vector // of the batch at hand
+	hashes   []uint64       // when the batch has none
+	groups   []int32        // without keys: key group 0
+	slots    []uint32
+	created  []bool
+	distinct []uint32
+	first    []int32 // where in the selected rows each of distinct appears first
+	updates  []uint32
+	rowOf    []int32
+	isNew    []bool
+}
+
+// aggregateBlock is the rows that go through the stages together: enough to spread the cost of calls, few enough for their table rows
+// to stay in the caches from the probe to the last accumulator.
+const aggregateBlock = 1024
+
+// NewAggregate returns an instance for one worker.
+func NewAggregate(config AggregateConfig) *Aggregate { return &Aggregate{config: config} }
+
+// Open implements core.Operator.
+func (a *Aggregate) Open(ctx *core.OperatorContext) error {
+	a.ctx = ctx
+	input := ctx.Inputs[0]
+	want, err := a.config.Schema(input)
+	if err != nil {
+		return err
+	}
+	for i, f := range want.Fields {
+		if i >= len(ctx.Output.Fields) || !ctx.Output.Fields[i].Type.Same(f.Type) {
+			return fmt.Errorf("aggregate: the output is declared %v, it is %v", ctx.Output, want)
+		}
+	}
+	var keys, values []core.Field
+	for _, k := range a.config.Keys {
+		keys = append(keys, input.Fields[k])
+	}
+	argument := func(c Call) (t core.Type) {
+		if c.Argument >= 0 {
+			t = input.Fields[c.Argument].Type
+		}
+		return t
+	}
+	for _, c := range a.config.Calls {
+		values = append(values, c.stateFields(argument(c))...)
+	}
+	table, err := ctx.Tables.Table("aggregate", keys, values)
+	if err != nil {
+		return err
+	}
+	t, ok := table.(*state.Table)
+	if !ok {
+		return fmt.Errorf("aggregate: its table is a %T", table)
+	}
+	a.table = t
+	field := len(keys)
+	for _, c := range a.config.Calls {
+		acc, err := c.accumulator(t, field, argument(c))
+		if err != nil {
+			return err
+		}
+		a.accumulators = append(a.accumulators, acc)
+		field += len(c.stateFields(argument(c)))
+	}
+	a.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 8)
+	return nil
+}
+
+// Close implements core.Operator.
+func (a *Aggregate) Close() error {
+	if a.pool != nil {
+		a.pool.Close()
+	}
+	return nil
+}
+
+// Process implements core.Operator.
+func (a *Aggregate) Process(_ int, b *core.Batch, out core.Emitter) error {
+	n := b.Rows()
+	if n == 0 {
+		b.Release()
+		return nil
+	}
+	made, err := a.process(b, n)
+	a.keys = clearVectors(a.keys)
+	b.Release()
+	if err != nil {
+		return fmt.Errorf("aggregate: %w", err)
+	}
+	return out.Emit(made)
+}
+
+func clearVectors(list []*core.Vector) []*core.Vector {
+	clear(list)
+	return list[:0]
+}
+
+func (a *Aggregate) process(b *core.Batch, n int) (*core.Batch, error) {
+	for _, k := range a.config.Keys {
+		a.keys = append(a.keys, b.Columns[k])
+	}
+	var hashes []uint64
+	hashes, a.hashes = keyHashes(b, a.keys, a.hashes)
+	a.slots, a.created = resize(a.slots, n), resize(a.created, n)
+	a.distinct, a.first = resize(a.distinct, n), resize(a.first, n)
+	if err := a.table.BeginDistinct(); err != nil {
+		return nil, err
+	}
+	made := a.pool.Get()
+	var err error
+	if a.config.EveryRow {
+		err = a.everyRow(b, n, hashes, made)
+	} else {
+		err = a.perBatch(b, n, hashes, made)
+	}
+	if err != nil {
+		made.Release()
+		return nil, err
+	}
+	return made, nil
+}
+
+// upsert finds the slots of the selected rows [from, to).
+func (a *Aggregate) upsert(b *core.Batch, hashes []uint64, from, to int) error {
+	if len(a.keys) > 0 {
+		_, err := a.table.UpsertRange(a.keys, hashes, b.Sel, from, to, a.slots[from:to], a.created[from:to])
+		return err
+	}
+	a.groups = resize(a.groups, b.Len)
+	clear(a.groups)
+	_, err := a.table.UpsertGrouped(a.groups, nil, hashes, nil, to-from, a.slots[from:to], a.created[from:to])
+	return err
+}
+
+// perBatch adds the batch and fills made with one row a changed key (and one for what it was, when that is wanted).
+func (a *Aggregate) perBatch(b *core.Batch, n int, hashes []uint64, made *core.Batch) error {
+	changed := 0
+	a.rowOf = a.rowOf[:0]
+	for from := 0; from < n; from += aggregateBlock {
+		to := min(from+aggregateBlock, n)
+		if err := a.upsert(b, hashes, from, to); err != nil {
+			return err
+		}
+		block := rows{slots: a.slots[from:to], from: from}
+		if b.Sel != nil {
+			block.sel = b.Sel[from:to]
+		}
+		more, err := a.table.TouchDistinct(block.slots, from, a.distinct[changed:], a.first[changed:])
+		if err != nil {
+			return err
+		}
+		block.distinct = a.distinct[changed : changed+more]
+		if a.config.Before {
+			if err := a.before(b, block.distinct, a.first[changed:changed+more], made); err != nil {
+				return err
+			}
+		}
+		changed += more
+		for i, acc := range a.accumulators {
+			var argument *core.Vector
+			if c := a.config.Calls[i].Argument; c >= 0 {
+				argument = b.Columns[c]
+			}
+			if err := acc.update(argument, block); err != nil {
+				return fmt.Errorf("%s: %w", a.config.Calls[i].Name, err)
+			}
+		}
+	}
+	first, old := a.first[:changed], len(a.rowOf)
+	kinds := made.MakeKinds(old + changed)
+	for i := range kinds[:old] {
+		kinds[i] = core.UpdateBefore
+	}
+	for i, at := range first {
+		kind := core.UpdateAfter
+		if a.created[at] {
+			kind = core.Insert
+		}
+		kinds[old+i] = kind
+	}
+	if b.Sel != nil {
+		for i, at := range first {
+			first[i] = b.Sel[at]
+		}
+	}
+	return a.fill(b, made, a.distinct[:changed], first, old+changed)
+}
+
+// fill appends one row for each slot, with the keys of a row of b.
+func (a *Aggregate) fill(b *core.Batch, made *core.Batch, slots []uint32, keyRows []int32, total int) error {
+	for i, k := range a.config.Keys {
+		made.Columns[i].AppendSelected(b.Columns[k], keyRows)
+	}
+	for i, acc := range a.accumulators {
+		if err := acc.emit(made.Columns[len(a.config.Keys)+i], slots); err != nil {
+			return fmt.Errorf("%s: %w", a.config.Calls[i].Name, err)
+		}
+	}
+	made.Len = total
+	return nil
+}
+
+// before appends the rows that the updates of slots will replace, those of new keys left out. It notes them in rowOf.
+func (a *Aggregate) before(b *core.Batch, slots []uint32, first []int32, made *core.Batch) error {
+	a.updates = a.updates[:0]
+	start := len(a.rowOf)
+	for i, s := range slots {
+		if !a.created[first[i]] {
+			a.updates = append(a.updates, s)
+			a.rowOf = append(a.rowOf, int32(b.Row(int(first[i]))))
+		}
+	}
+	return a.fill(b, made, a.updates, a.rowOf[start:], 0)
+}
+
+// everyRow adds the rows one after the other and fills made with one row each, after what it replaces when that is wanted.
+func (a *Aggregate) everyRow(b *core.Batch, n int, hashes []uint64, made *core.Batch) error {
+	if err := a.upsert(b, hashes, 0, n); err != nil {
+		return err
+	}
+	if err := a.table.Touch(a.slots[:n]); err != nil {
+		return err
+	}
+	total := n
+	if a.config.Before {
+		for _, c := range a.created[:n] {
+			if !c {
+				total++
+			}
+		}
+	}
+	kinds := made.MakeKinds(total)
+	at := 0
+	keyRow := a.first[:1]
+	for i := range n {
+		keyRow[0] = int32(b.Row(i))
+		one := rows{slots: a.slots[i : i+1], from: i, distinct: a.slots[i : i+1]}
+		if b.Sel != nil {
+			one.sel = b.Sel[i : i+1]
+		}
+		kinds[at] = core.Insert
+		if !a.created[i] {
+			if a.config.Before {
+				if err := a.fill(b, made, one.slots, keyRow, 0); err != nil {
+					return err
+				}
+				kinds[at] = core.UpdateBefore
+				at++
+			}
+			kinds[at] = core.UpdateAfter
+		}
+		for k, acc := range a.accumulators {
+			var argument *core.Vector
+			if c := a.config.Calls[k].Argument; c >= 0 {
+				argument = b.Columns[c]
+			}
+			if err := acc.update(argument, one); err != nil {
+				return fmt.Errorf("%s: %w", a.config.Calls[k].Name, err)
+			}
+		}
+		if err := a.fill(b, made, one.slots, keyRow, total); err != nil {
+			return err
+		}
+		at++
+	}
+	return nil
+}
+
+// keyHashes returns the key hashes of a batch by physical row: its own, or computed into scratch.
+func keyHashes(b *core.Batch, keys []*core.Vector, scratch []uint64) (hashes, kept []uint64) {
+	if b.Hashes != nil && len(keys) > 0 {
+		return b.Hashes, scratch
+	}
+	scratch = resize(scratch, b.Len)
+	hash.Columns(keys, b.Len, b.Sel, scratch)
+	return scratch, scratch
+}
+
+// resize returns a slice of length n, of undefined contents, in place if it fits.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

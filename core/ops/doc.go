@@ -1,0 +1,12 @@
+// Package ops is the streaming operators: Calc (filter and project), Aggregate (running keyed aggregates) and Deduplicate. Each is
+// a core.Operator over columns by index; front ends give names and types. It may import core, core/expr, core/hash, state, timers and
+// memory.
+//
+// Invariants:
+//
+//  1. An operator takes the batch in every case, an error included.
+//  2. Operators write no snapshot code: what must survive is in tables. Whatever else they hold is empty after each call (Flush
+//     has nothing to do) or follows from the tables.
+//  3. Result and state depend on the rows and watermarks only, never on how rows are cut into batches; but an aggregate that is not
+//     every-row emits one update a changed key and batch, so what it emits in between does.
+package ops
