@@ -452,6 +452,9 @@ func (b *builder) sinks() {
 			continue
 		}
 		place := plan.Place{Name: e.Key, Pos: e.KeyPos}
+		if in = b.computed(place, c, s.Fields, in); in == nil {
+			continue
+		}
 		if c.Has("row-kind") {
 			place.Pos = c.ValuePosition("row-kind")
 		}
@@ -468,4 +471,42 @@ func (b *builder) sinks() {
 			b.plan.Sinks = append(b.plan.Sinks, node)
 		}
 	}
+}
+
+// computed adds the columns that a sink's options ask for by expressions: partition-by. It returns nil after a mistake.
+func (b *builder) computed(at plan.Place, c *connector.Config, fields []connector.Field, in plan.Node) plan.Node {
+	before := b.report.Count()
+	schema := in.Common().Schema
+	var columns []plan.Column
+	for _, f := range fields {
+		if !f.Columns {
+			continue
+		}
+		for _, e := range c.Entries(f.Name) {
+			path := c.Path() + "." + f.Name + "." + e.Key
+			there := schema.Index(e.Key) >= 0
+			switch {
+			case e.Value == "" && !there:
+				near := ""
+				if n := core.Nearest(e.Key, schema.Names()); n != "" {
+					near = fmt.Sprintf(", did you mean %s?", n)
+				}
+				b.report.Errorf(e.KeyPos, "%s: there is no column %s%s", path, core.QuoteName(e.Key), near)
+			case e.Value == "" || e.Value == e.Key:
+			case there:
+				b.report.Errorf(e.KeyPos, "%s: there is a column %s already: give the computed one another name", path, core.QuoteName(e.Key))
+			default:
+				if x := b.expression(e.Node, path, in); x != nil {
+					columns = append(columns, plan.Column{Name: e.Key, Expr: x})
+				}
+			}
+		}
+	}
+	switch {
+	case b.report.Count() > before:
+		return nil
+	case len(columns) == 0:
+		return in
+	}
+	return plan.NewComputed(at, in, columns)
 }

@@ -91,6 +91,18 @@ func NewProject(at Place, in Node, columns []Column) (Node, error) {
 	return c, nil
 }
 
+// NewComputed adds columns behind those of in, for a sink whose options are expressions.
+func NewComputed(at Place, in Node, computed []Column) Node {
+	input := in.Common().Schema
+	c := at.calc("computed", in)
+	for _, f := range input.Fields {
+		c.Columns = append(c.Columns, Column{Name: f.Name, Expr: NewColumn(f.Name, input)})
+	}
+	c.Columns = append(c.Columns, computed...)
+	c.Schema = schemaOf(c.Columns, input)
+	return c
+}
+
 // schemaOf is the schema of a projection: the event time goes on when its column does.
 func schemaOf(columns []Column, input *core.Schema) *core.Schema {
 	out := &core.Schema{TimeColumn: -1, Changelog: input.Changelog}

@@ -57,6 +57,9 @@ type Field struct {
 	// Identity marks a key that says which input or output it is (a topic, a path): with another value the state of a
 	// checkpoint does not fit.
 	Identity bool
+	// Columns says of a sink's StringMap that its values are expressions over the columns of the input: the sink gets a
+	// further column for each key (unless the value is empty or the key itself, which name a column that is there).
+	Columns bool
 	// Schema of an Any field, for the JSON Schema.
 	Schema map[string]any
 }
@@ -77,6 +80,8 @@ func Check(fields []Field) error {
 			return fmt.Errorf("field %s: Enum values belong to the type Enum and are needed there", f.Name)
 		case (f.Type == Object || f.Type == ObjectMap) != (len(f.Fields) > 0):
 			return fmt.Errorf("field %s: Fields belong to the types Object and ObjectMap and are needed there", f.Name)
+		case f.Columns && f.Type != StringMap:
+			return fmt.Errorf("field %s: Columns belongs to the type StringMap", f.Name)
 		case f.Required && f.Default != "":
 			return fmt.Errorf("field %s is required and has a default", f.Name)
 		case f.Shorthand != "" && fieldNamed(f.Fields, f.Shorthand) == nil:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"turbo/core"
 	"turbo/core/expr"
@@ -19,6 +20,7 @@ import (
 // Environment is the process that a graph is built for.
 type Environment struct {
 	Run         string // identifier of the job's state
+	Fresh       bool   // the job starts again: sinks replace what earlier runs have left
 	Parallelism int
 	Memory      *memory.Pool
 	FS          vfs.FS
@@ -189,11 +191,25 @@ func (b *builder) sink(n *plan.Sink) error {
 		inputs = []task.Input{{From: b.put(&task.Node{ID: n.ID + "/row-kind", Label: "row kinds of " + n.Name, Schema: n.Schema, Inputs: inputs,
 			Operator: func() core.Operator { return &ops.KindColumn{} }})}}
 	}
-	ctx := &connector.SinkContext{Runtime: b.runtime(n.ID, n.Name), Config: n.Config, Schema: n.Schema}
+	config := n.Config
+	if b.env.Fresh && hasField(n.Spec.Fields, existing) && !config.Has(existing) {
+		var err error
+		if config, err = config.With(existing, "replace"); err != nil {
+			return err
+		}
+	}
+	ctx := &connector.SinkContext{Runtime: b.runtime(n.ID, n.Name), Config: config, Schema: n.Schema}
 	if _, err := n.Spec.New(ctx); err != nil {
 		return err
 	}
 	b.nodes[n] = b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil,
 		Sink: func() (core.Sink, error) { return n.Spec.New(ctx) }})
 	return nil
+}
+
+// existing is the option of sinks that says what happens to the output of earlier runs.
+const existing = "existing"
+
+func hasField(fields []connector.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f connector.Field) bool { return f.Name == name })
 }

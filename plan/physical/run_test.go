@@ -98,6 +98,7 @@ sinks:
     connector: file
     path: /out
     format: json
+    partition-by: {day: "DATE_FORMAT(ts, 'yyyy-MM-dd')"}
 `
 
 // TestRidesToFilesAndTotals runs the issue's kind of job at two parallelisms: the last update of every cell and the lines in the
@@ -122,7 +123,7 @@ func TestRidesToFilesAndTotals(t *testing.T) {
 			got = append(got, row)
 		}
 		lines := 0
-		entries, err := fs.ReadDir("/out")
+		entries, err := fs.ReadDir("/out/day=2013-01-01")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +131,7 @@ func TestRidesToFilesAndTotals(t *testing.T) {
 			if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "_") {
 				continue
 			}
-			content, err := vfs.ReadFile(fs, "/out/"+e.Name())
+			content, err := vfs.ReadFile(fs, "/out/day=2013-01-01/"+e.Name())
 			if err != nil {
 				t.Fatal(err)
 			}
