@@ -69,7 +69,7 @@ func appendRandom(r *rand.Rand, v *Vector) {
 	case Decimal:
 		appendFixed(v, [2]uint64{r.Uint64(), r.Uint64()})
 	case String, Bytes:
-		v.AppendString(fmt.Sprint(r.IntN(100000))[:1+r.IntN(1)] + "x")
+		v.AppendString(fmt.Sprint(r.Uint64() >> r.IntN(60)))
 	case Array, Map:
 		for range r.IntN(4) {
 			for _, c := range v.children {
