@@ -126,7 +126,7 @@ func encodeColumn(dst []byte, f *field, rows []uint64, stride int, data [][]byte
 // grow lengthens b by n bytes of undefined contents.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) < n {
-		b = append(make([]byte, 0, max(2*cap(b), len(b)+n, batchBytes+2*pageBytes)), b...)
+		b = append(make([]byte, 0, max(2*cap(b), len(b)+n, 4096)), b...)
 	}
 	return b[:len(b)+n]
 }

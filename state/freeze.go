@@ -217,10 +217,23 @@ func (f *Frozen) Write(sink PageSink) error {
 	return err
 }
 
+// writeBuffer is the memory of a writer between checkpoints.
+type writeBuffer struct {
+	encoded []byte
+	rows    []uint64
+}
+
+var writeBuffers = sync.Pool{New: func() any { return new(writeBuffer) }}
+
 func (f *Frozen) write(sink PageSink) error {
 	t := f.table
-	out := pageWriter{sink: sink, operator: t.options.Operator, table: t.options.Table}
-	var scratch []uint64
+	buffers := writeBuffers.Get().(*writeBuffer)
+	out := pageWriter{sink: sink, operator: t.options.Operator, table: t.options.Table, buffer: buffers.encoded[:0]}
+	scratch := buffers.rows
+	defer func() {
+		buffers.encoded, buffers.rows = out.buffer, scratch
+		writeBuffers.Put(buffers)
+	}()
 	for i := range f.pages {
 		p := &f.pages[i]
 		f.mu.Lock()
@@ -232,7 +245,7 @@ func (f *Frozen) write(sink PageSink) error {
 		p.saved = nil
 		if !p.done {
 			if n := p.rows * t.stride; n > len(scratch) {
-				scratch = make([]uint64, max(n, pageBytes/8))
+				scratch = make([]uint64, n)
 			}
 			f.copyRows(scratch, p)
 			p.done = true

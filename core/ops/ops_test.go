@@ -120,7 +120,7 @@ func TestDeduplicate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(4, 4))
 			account := memory.NewPool(0).Account("rows")
-			const n = 300
+			const n = 170
 			schema := core.NewSchema(core.Field{Name: "id", Type: core.Of(core.Int64)}, core.Field{Name: "s", Type: core.Of(core.String)},
 				core.Field{Name: "ts", Type: core.Of(core.Timestamp)}, core.Field{Name: "row", Type: core.Of(core.Int32)})
 			schema.TimeColumn = 2
