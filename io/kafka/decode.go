@@ -138,7 +138,7 @@ func (d *decoder) run(sp *split, records []*kgo.Record) (r decoded, err error) {
 		}
 		d.builder.Truncate(0)
 		r.next = record.Offset
-		return r, err
+		return r, core.Permanent(err)
 	}
 	r.dataNext, r.batch = r.next, d.builder.Finish()
 	return r, nil
