@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -57,15 +58,15 @@ func (v *Vector) AppendArrow(a arrow.Array) error {
 			return v.appendArrowDecimals(a)
 		}
 	case *array.String:
-		return v.appendArrowBytes(a, false, func(i int) []byte { return []byte(a.Value(i)) })
-	case *array.LargeString:
-		return v.appendArrowBytes(a, false, func(i int) []byte { return []byte(a.Value(i)) })
+		return v.appendArrowSpans(a, a.ValueOffsets(), a.ValueBytes())
 	case *array.Binary:
-		return v.appendArrowBytes(a, true, a.Value)
+		return v.appendArrowSpans(a, a.ValueOffsets(), a.ValueBytes())
+	case *array.LargeString:
+		return v.appendArrowBytes(a, func(i int) []byte { return []byte(a.Value(i)) })
 	case *array.LargeBinary:
-		return v.appendArrowBytes(a, true, a.Value)
+		return v.appendArrowBytes(a, a.Value)
 	case *array.FixedSizeBinary:
-		return v.appendArrowBytes(a, true, a.Value)
+		return v.appendArrowBytes(a, a.Value)
 	default:
 		return v.appendArrowTimes(a)
 	}
@@ -211,18 +212,77 @@ func (v *Vector) appendArrowDecimals(a *array.Decimal128) error {
 	})
 }
 
-func (v *Vector) appendArrowBytes(a arrow.Array, check bool, value func(int) []byte) error {
+const (
+	notUTF8     = "bytes that are not UTF-8: declare the column BYTES"
+	badOffsets  = "damaged data: offsets that go back or beyond the values"
+	tooMuchText = "more than 2 GiB of text in one batch: read fewer rows at a time"
+)
+
+// appendArrowSpans appends texts that lie in a row: value i is data[offsets[i]-offsets[0]:offsets[i+1]-offsets[0]].
+func (v *Vector) appendArrowSpans(a arrow.Array, offsets []int32, data []byte) error {
 	if v.Type.Kind != String && v.Type.Kind != Bytes {
 		return v.refuseArrow(a)
 	}
-	check = check && v.Type.Kind == String
+	if a.Len() == 0 {
+		return nil
+	}
+	if len(v.data)+len(data) > math.MaxInt32 {
+		return errors.New(tooMuchText)
+	}
+	for i, o := range offsets[1 : a.Len()+1] {
+		if o < offsets[i] || int(o-offsets[0]) > len(data) {
+			return errors.New(badOffsets)
+		}
+	}
+	if v.Type.Kind == String && !validSpans(offsets, data) {
+		return errors.New(notUTF8)
+	}
+	start, base := v.n, int32(len(v.data))-offsets[0]
+	v.grow(&v.data, len(data))
+	v.data = append(v.data, data...)
+	v.grow(&v.offsets, 4*a.Len())
+	v.offsets = v.offsets[:len(v.offsets)+4*a.Len()]
+	out := view[int32](v.offsets, start+a.Len()+1)[start+1:]
+	for i, o := range offsets[1 : a.Len()+1] {
+		out[i] = base + o
+	}
+	if v.nulls > 0 {
+		v.validBits(start, a.Len())
+	}
+	if v.n += a.Len(); a.NullN() > 0 {
+		for i := range a.Len() {
+			if a.IsNull(i) {
+				v.SetNull(start + i)
+			}
+		}
+	}
+	return nil
+}
+
+// validSpans reports whether every value is UTF-8: the whole is, and no value begins within a character.
+func validSpans(offsets []int32, data []byte) bool {
+	if !utf8.Valid(data) {
+		return false
+	}
+	for _, o := range offsets {
+		if at := int(o - offsets[0]); at < len(data) && !utf8.RuneStart(data[at]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *Vector) appendArrowBytes(a arrow.Array, value func(int) []byte) error {
+	if v.Type.Kind != String && v.Type.Kind != Bytes {
+		return v.refuseArrow(a)
+	}
 	return appendEach(v, a, func(i int) error {
 		b := value(i)
 		if len(v.data)+len(b) > math.MaxInt32 {
-			return fmt.Errorf("more than 2 GiB of text in one batch: read fewer rows at a time")
+			return errors.New(tooMuchText)
 		}
-		if check && !utf8.Valid(b) {
-			return fmt.Errorf("bytes that are not UTF-8: declare the column BYTES")
+		if v.Type.Kind == String && !utf8.Valid(b) {
+			return errors.New(notUTF8)
 		}
 		v.AppendBytes(b)
 		return nil

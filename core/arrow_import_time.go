@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -118,6 +119,13 @@ func (v *Vector) appendArrowList(a array.ListLike) error {
 	if a.NullN() == 0 {
 		from, _ := a.ValueOffsets(0)
 		_, to := a.ValueOffsets(a.Len() - 1)
+		for i, at := 0, from; i < a.Len(); i++ {
+			start, end := a.ValueOffsets(i)
+			if start != at || end < start || end > int64(a.ListValues().Len()) {
+				return errors.New(badOffsets)
+			}
+			at = end
+		}
 		base := int64(v.children[0].n) - from
 		if err := v.children[0].appendSpan(a.ListValues(), from, to); err != nil {
 			return err
