@@ -18,7 +18,7 @@
 //  2. Every operation owns one scratch vector and is evaluated at most once a batch for each place where it stands. It may write over the scratch of an
 //     operand of the same width, never over a column, a constant or what a memoOp shares. In steady state a batch costs no allocation.
 //  3. An operation that can fail sees exactly the rows that need it. CASE, IF, COALESCE, AND and OR narrow the selection for what comes after; kernels that cannot
-//     fail may compute rows that nobody asked for.
+//     fail may compute rows that nobody asked for. As a condition (Filter, WHEN, IF) the right side of AND is not evaluated where the left side is NULL; as a value it is.
 //  4. The result of a filter is ascending, and narrowing happens in place: position <= row read.
 //  5. A value under a null is undefined but readable; validity is combined a word at a time.
 //  6. A constant has its value in row 0 and mask 0, which maps every row there. Constants are folded when compiling; one that fails is left to fail at its row.

@@ -178,7 +178,6 @@ func toTimestampLTZ(b *binder, n *Call, args []op) (op, error) {
 	if len(args) > 1 {
 		precision = args[1]
 	}
-	units := map[int64]int64{0: usSecond, 3: 1000, 6: 1}
 	x, isInteger := args[0], args[0].typ().Kind.IsInteger()
 	to := doubleType
 	if isInteger {
@@ -190,8 +189,15 @@ func toTimestampLTZ(b *binder, n *Call, args []op) (op, error) {
 		t.Precise = 6
 	}
 	return rowCall(n, t, []op{x, precision}, func(c *call, r int) error {
-		unit := units[c.i64(1, r)]
-		if unit == 0 {
+		var unit int64
+		switch c.i64(1, r) {
+		case 0:
+			unit = usSecond
+		case 3:
+			unit = 1000
+		case 6:
+			unit = 1
+		default:
 			return causef(ErrArgument, "the precision of TO_TIMESTAMP_LTZ is 0, 3 or 6, not %d", c.i64(1, r))
 		}
 		if isInteger {

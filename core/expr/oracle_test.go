@@ -290,6 +290,31 @@ func naiveLike(s, pattern []rune) bool {
 	return len(s) > 0 && s[0] == pattern[0] && naiveLike(s[1:], pattern[1:])
 }
 
+// cond tells whether a condition is true. Where only that matters, the right side of AND is not evaluated when the left side is NULL.
+func (o oracle) cond(n Node) (bool, error) {
+	switch n := n.(type) {
+	case *Binary:
+		if n.Op == "AND" || n.Op == "OR" {
+			x, err := o.cond(n.L)
+			if err != nil || x == (n.Op == "OR") {
+				return x, err
+			}
+			return o.cond(n.R)
+		}
+	case *Between:
+		if !n.Not {
+			x, low, err := o.two(n.X, n.Low)
+			if err != nil || naiveCompare(">=", x, low) != true {
+				return false, err
+			}
+			high, err := o.eval(n.High)
+			return naiveCompare("<=", x, high) == true, err
+		}
+	}
+	v, err := o.eval(n)
+	return v == true, err
+}
+
 func (o oracle) caseOf(n *Case) (any, error) {
 	var operand any
 	var err error
@@ -299,14 +324,21 @@ func (o oracle) caseOf(n *Case) (any, error) {
 		}
 	}
 	for _, w := range n.Whens {
-		cond, err := o.eval(w.Cond)
+		if n.Operand == nil {
+			yes, err := o.cond(w.Cond)
+			if err != nil {
+				return nil, err
+			}
+			if yes {
+				return o.eval(w.Value)
+			}
+			continue
+		}
+		value, err := o.eval(w.Cond)
 		if err != nil {
 			return nil, err
 		}
-		if n.Operand != nil {
-			cond = naiveCompare("=", operand, cond)
-		}
-		if cond == true {
+		if naiveCompare("=", operand, value) == true {
 			return o.eval(w.Value)
 		}
 	}
@@ -362,11 +394,11 @@ func naiveCast(x any, t string) (any, error) {
 func (o oracle) call(n *Call) (any, error) {
 	switch n.Name {
 	case "IF":
-		cond, err := o.eval(n.Args[0])
+		yes, err := o.cond(n.Args[0])
 		if err != nil {
 			return nil, err
 		}
-		if cond == true {
+		if yes {
 			return o.eval(n.Args[1])
 		}
 		return o.eval(n.Args[2])
