@@ -33,6 +33,7 @@ type worker struct {
 	waker *shuffle.Waker
 	token chan struct{}
 	clock clock.Clock
+	timer clock.Timer // of park, reused
 
 	published int64
 	hasMail   atomic.Bool
@@ -111,6 +112,9 @@ func (w *worker) run(stop <-chan struct{}) (err error) {
 		if p := recover(); p != nil {
 			err = panicError(p)
 		}
+		if w.timer != nil {
+			w.timer.Stop()
+		}
 		w.publish()
 	}()
 	now := w.clock.Nanos()
@@ -169,10 +173,13 @@ func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
 		return w.clock.Nanos(), err
 	}
 	var expired <-chan time.Time
-	if ok {
-		timer := w.clock.NewTimer(time.Duration(at-now) - spinBelow/2)
-		defer timer.Stop()
-		expired = timer.C()
+	if ok { // a stale expiry of an earlier park costs one round
+		if wait := time.Duration(at-now) - spinBelow/2; w.timer == nil {
+			w.timer = w.clock.NewTimer(wait)
+		} else {
+			w.timer.Reset(wait)
+		}
+		expired = w.timer.C()
 	}
 	select {
 	case <-w.token:
