@@ -32,7 +32,7 @@ type Attempt struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 	done     chan struct{}
-	started  bool
+	failure  atomic.Pointer[error]
 	err      error // valid once done is closed
 }
 
@@ -110,6 +110,9 @@ func (a *Attempt) Start(to Checkpoints) {
 				a.Stop()
 			}
 		}
+		if f := a.failure.Load(); f != nil && first == nil {
+			first = *f
+		}
 		a.err = first
 		close(a.done)
 	}()
@@ -117,7 +120,7 @@ func (a *Attempt) Start(to Checkpoints) {
 
 // begin starts what runs beside the workers.
 func (a *Attempt) begin(to Checkpoints) {
-	a.to, a.started = to, true
+	a.to = to
 	for range uploaders {
 		a.uploadWG.Go(func() {
 			for upload := range a.uploads {
@@ -154,6 +157,12 @@ func (a *Attempt) Done() <-chan struct{} { return a.done }
 
 // Err returns why the attempt failed, nil when it did not. It is valid once Done is closed.
 func (a *Attempt) Err() error { return a.err }
+
+// fail ends the attempt with an error that did not come up on a worker.
+func (a *Attempt) fail(err error) {
+	a.failure.CompareAndSwap(nil, &err)
+	a.Stop()
+}
 
 // Stop ends the workers at once, without a checkpoint.
 func (a *Attempt) Stop() { a.stopOnce.Do(func() { close(a.stop) }) }

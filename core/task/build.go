@@ -213,7 +213,7 @@ func (b *builder) element(t *task, n *Node, w int) (element, error) {
 			return nil, fmt.Errorf("%s: %w", n.Label, err)
 		}
 		writer.SetWaker(b.a.workers[w].waker.Notify)
-		s := &sinkLeaf{node: n, writer: writer, worker: w}
+		s := &sinkLeaf{node: n, writer: writer, worker: w, fail: b.a.fail}
 		t.elements = append(t.elements, s)
 		t.metrics.add(n.ID, &s.count)
 		return s, nil

@@ -152,6 +152,7 @@ type sinkLeaf struct {
 	node   *Node
 	writer core.SinkWriter
 	worker int
+	fail   func(error) // ends the attempt
 	count  core.Counters
 }
 
@@ -183,6 +184,9 @@ func (s *sinkLeaf) control(c control) (bool, error) {
 		report := c.report
 		report.expect()
 		s.writer.Prepare(c.Checkpoint, c.final, func(committable []byte, err error) {
+			if err != nil { // a writer that could not prepare may never again; the rows are read again after a restart
+				s.fail(s.wrap(err))
+			}
 			report.done(func(ack *ckpt.Ack) {
 				if err == nil {
 					ack.Committables = append(ack.Committables, ckpt.Committable{Sink: s.node.ID, Worker: s.worker, Checkpoint: c.Checkpoint, Data: committable})
