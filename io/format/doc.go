@@ -19,7 +19,7 @@
 //  7. A reader of foreign files changes a value's type only where no value is lost; else it refuses the column with
 //     the reason, or the value when it is met.
 //  8. Buffers of containers come from the account of their context, or are reserved on it.
-//  9. A damaged file is an error, also where the Arrow packages panic (guard). One limit is known: Arrow's Parquet reader trusts
-//     the sizes and dictionary indices in a page, so that a damaged page that still decompresses may ask for more memory than
-//     there is. Pages that turbo writes carry a CRC-32, and with zstd the codec's checksum too, which that reader does check.
+//  9. A damaged file is an error, also where the Arrow packages panic (guard). Arrow's Parquet reader trusts the sizes and indices
+//     in a page, so each page's header and CRC-32 are checked before it reads a column chunk; turbo writes the checksums.
+//     Arrow IPC files have none: one whose footer is damaged can ask for more memory than there is.
 package format

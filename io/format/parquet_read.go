@@ -20,6 +20,8 @@ import (
 // some to finalizers, so they cannot be an account's); what it needs is reserved on the account while a row group is open.
 type parquetReader struct {
 	plan   *filePlan
+	source io.ReaderAt
+	size   int64
 	file   *file.Reader
 	arrow  *pqarrow.FileReader
 	fields *arrow.Schema
@@ -35,7 +37,7 @@ type parquetReader struct {
 }
 
 func openParquet(c connector.FileContext, r io.ReaderAt, size int64) (connector.FileReader, error) {
-	p := &parquetReader{unit: -1}
+	p := &parquetReader{unit: -1, source: r, size: size}
 	err := guard("read the Parquet footer", func() (err error) {
 		if size < 12 {
 			return fmt.Errorf("a file of %d bytes is no Parquet file", size)
@@ -160,9 +162,13 @@ func (p *parquetReader) open(unit int) (err error) {
 	// Per column at most about a page and what is decoded of it.
 	need := int64(0)
 	group := p.file.MetaData().RowGroup(unit)
+	buffer := make([]byte, 64<<10)
 	for _, leaf := range p.leaves {
 		chunk, err := group.ColumnChunk(leaf)
 		if err != nil {
+			return err
+		}
+		if err := verifyChunk(p.source, p.size, chunk, buffer); err != nil {
 			return err
 		}
 		need += min(2*chunk.TotalUncompressedSize(), 4<<20) + 64<<10

@@ -295,6 +295,28 @@ func TestContainerDamage(t *testing.T) {
 	}
 }
 
+// TestParquetChecksums: a changed byte in a page is found, whatever the codec, and by parquet-go too.
+func TestParquetChecksums(t *testing.T) {
+	h := newHarness(t, "parquet", map[string]string{"compression": "none"}, field("a", "BIGINT NOT NULL"))
+	data, _, err := h.writeFile(rand.New(rand.NewPCG(1, 1)), 1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[2000] ^= 1
+	if _, err := h.readFile(data, 64); err == nil || !strings.HasPrefix(err.Error(), "row group 0: the page at byte 4 is damaged: its checksum") {
+		t.Errorf("got %v", err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := f.RowGroups()[0].ColumnChunks()[0].Pages()
+	if _, err := pages.ReadPage(); err == nil {
+		t.Error("parquet-go does not see the damage: is the checksum where it belongs?")
+	}
+	_ = pages.Close()
+}
+
 // failWriter fails after some bytes.
 type failWriter int
 
