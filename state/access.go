@@ -180,6 +180,12 @@ func (t *Table) AppendValues(v *core.Vector, field int, slots []uint32) error {
 	from := v.Len()
 	v.Extend(len(slots))
 	words, stride, at := t.rows.words, t.stride, f.offset
+	if f.storage != storeWide && f.Type.Kind.Width() == 8 {
+		if all := gatherWords(core.Values[uint64](v)[from:], words, stride, at, f.valid, slots); all&f.mask == 0 {
+			t.appendNulls(v, f, from, slots)
+		}
+		return nil
+	}
 	switch f.storage {
 	case storeWide:
 		for i, s := range slots {
@@ -187,45 +193,40 @@ func (t *Table) AppendValues(v *core.Vector, field int, slots []uint32) error {
 			v.Decimals()[from+i] = decimal128.New(int64(words[o+1]), words[o])
 		}
 	case storeFloat:
-		if f.Type.Kind == core.Float32 {
-			gather(v.Float32s()[from:], words, stride, at, slots, func(w uint64) float32 { return float32(math.Float64frombits(w)) })
-		} else {
-			gatherWords(core.Values[uint64](v)[from:], words, stride, at, slots)
-		}
+		gather(v.Float32s()[from:], words, stride, at, slots, func(w uint64) float32 { return float32(math.Float64frombits(w)) })
 	default:
 		switch f.Type.Kind.Width() {
 		case 1:
 			gather(core.Values[uint8](v)[from:], words, stride, at, slots, func(w uint64) uint8 { return uint8(w) })
 		case 2:
 			gather(core.Values[uint16](v)[from:], words, stride, at, slots, func(w uint64) uint16 { return uint16(w) })
-		case 4:
-			gather(core.Values[uint32](v)[from:], words, stride, at, slots, func(w uint64) uint32 { return uint32(w) })
 		default:
-			gatherWords(core.Values[uint64](v)[from:], words, stride, at, slots)
+			gather(core.Values[uint32](v)[from:], words, stride, at, slots, func(w uint64) uint32 { return uint32(w) })
 		}
 	}
-	if f.Type.NotNull && field >= t.keys {
-		return nil
-	}
-	nulls := uint64(0)
-	for _, s := range slots {
-		nulls |= ^words[int(s)*stride+f.valid] & f.mask
-	}
-	if nulls != 0 {
-		for i, s := range slots {
-			if words[int(s)*stride+f.valid]&f.mask == 0 {
-				v.SetNull(from + i)
-			}
-		}
-	}
+	t.appendNulls(v, f, from, slots)
 	return nil
 }
 
-func gatherWords(out, words []uint64, stride, at int, slots []uint32) {
-	out = out[:len(slots)]
+// appendNulls makes the rows of v from `from` on null where the field of the slot is.
+func (t *Table) appendNulls(v *core.Vector, f *field, from int, slots []uint32) {
 	for i, s := range slots {
-		out[i] = words[int(s)*stride+at]
+		if t.rows.words[int(s)*t.stride+f.valid]&f.mask == 0 {
+			v.SetNull(from + i)
+		}
 	}
+}
+
+// gatherWords copies one word of each slot, and returns the conjunction of the words with the validity bit.
+func gatherWords(out, words []uint64, stride, at, valid int, slots []uint32) uint64 {
+	out = out[:len(slots)]
+	all := ^uint64(0)
+	for i, s := range slots {
+		o := int(s) * stride
+		out[i] = words[o+at]
+		all &= words[o+valid]
+	}
+	return all
 }
 
 func gather[T any](out []T, words []uint64, stride, at int, slots []uint32, convert func(uint64) T) {

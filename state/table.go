@@ -91,43 +91,66 @@ func (t *Table) BeginDistinct() error {
 	return nil
 }
 
+// Mark is what TouchDistinct does to the rows on its way through them: what would cost a pass of its own.
+type Mark struct {
+	count int    // word of the row to add one to for each slot; 0: none
+	valid uint64 // bits to set in the header
+}
+
+// Count adds one to an integer value field for every slot, repeated ones included.
+func (m *Mark) Count(t *Table, field int) { m.count = t.fields[field].offset }
+
+// Present makes a fixed-width field not null, which leaves it zero if it was null. It reports whether a Mark can do that for this field.
+func (m *Mark) Present(t *Table, field int) bool {
+	f := &t.fields[field]
+	if f.valid != 0 || f.storage >= storeBytes {
+		return false
+	}
+	m.valid |= f.mask
+	return true
+}
+
 // TouchDistinct is Touch that also finds the slots that it meets for the first time since BeginDistinct: it writes each to
 // distinct, in the order of appearance, and to first where in slots that was, plus base. Both must be as long as slots. It returns
 // their number. They are found by a stamp in the row, without a map.
-func (t *Table) TouchDistinct(slots []uint32, base int, distinct []uint32, first []int32) (int, error) {
-	stamp := uint64(t.stamp)
+func (t *Table) TouchDistinct(slots []uint32, base int, distinct []uint32, first []int32, mark Mark) (int, error) {
 	units, epoch := t.pages.units, t.pages.epoch
-	words, stride := t.rows.words, t.stride
 	distinct, first = distinct[:len(slots)], first[:len(slots)]
+	if t.frozen != nil { // announce first: a running checkpoint may still need the rows
+		for _, s := range slots {
+			if u := &units[s>>6]; u.epoch != epoch {
+				if err := t.thaw(s >> 6); err != nil {
+					return 0, err
+				}
+			}
+		}
+	}
 	n := 0
-	if t.frozen == nil { // no checkpoint to save for: stamps first, without a branch, then the dirty bits of the distinct
+	words, stride := t.rows.words, t.stride
+	stamp, clear, count := uint64(t.stamp)|mark.valid, uint64(stampMask), mark.count
+	if count == 0 {
 		for i, s := range slots {
 			header := words[int(s)*stride]
 			distinct[n], first[n] = s, int32(base+i)
-			if header&stampMask != stamp {
+			if uint32(header) != uint32(stamp) {
 				n++
 			}
-			words[int(s)*stride] = header&^stampMask | stamp
+			words[int(s)*stride] = header&^clear | stamp
 		}
-		for _, s := range distinct[:n] {
-			units[s>>6].dirty |= 1 << (s & 63)
-		}
-		return n, nil
-	}
-	for i, s := range slots {
-		u := &units[s>>6]
-		if u.epoch != epoch {
-			if err := t.thaw(s >> 6); err != nil {
-				return 0, err
+	} else {
+		for i, s := range slots {
+			row := words[int(s)*stride:][:count+1]
+			header := row[0]
+			distinct[n], first[n] = s, int32(base+i)
+			if uint32(header) != uint32(stamp) {
+				n++
 			}
+			row[0] = header&^clear | stamp
+			row[count]++
 		}
-		u.dirty |= 1 << (s & 63)
-		header := &words[int(s)*stride]
-		distinct[n], first[n] = s, int32(base+i)
-		if *header&stampMask != stamp {
-			n++
-		}
-		*header = *header&^stampMask | stamp
+	}
+	for _, s := range distinct[:n] {
+		units[s>>6].dirty |= 1 << (s & 63)
 	}
 	return n, nil
 }

@@ -84,7 +84,7 @@ func BenchmarkCountSum(b *testing.B) {
 					if _, err := t.UpsertRange(keys[i:i+1], hashes[i], nil, from, from+256, slots, nil); err != nil {
 						b.Fatal(err)
 					}
-					m, err := t.TouchDistinct(slots, from, distinct[n:], first[n:])
+					m, err := t.TouchDistinct(slots, from, distinct[n:], first[n:], Mark{})
 					if err != nil {
 						b.Fatal(err)
 					}

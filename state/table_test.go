@@ -116,7 +116,7 @@ func (w *world) upsert() {
 		if err := t.BeginDistinct(); err != nil {
 			w.t.Fatal(err)
 		}
-		different, err := t.TouchDistinct(slots, 0, distinct, first)
+		different, err := t.TouchDistinct(slots, 0, distinct, first, state.Mark{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

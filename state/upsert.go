@@ -76,18 +76,24 @@ func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, l
 		to := min(from+blockRows, last)
 		block := slots[from-first : to-first]
 		var part []int32
-		var missed int
 		if sel != nil {
 			part = sel[from:to]
-			t.index.candidatesSelected(hashes, part, block)
-		} else {
-			t.index.candidates(hashes[from:to], block)
 		}
-		if words {
-			missed = t.compareWords(keys[0].Int64s(), part, from, block)
+		var missed int
+		if words && part == nil && len(t.index.entries) <= smallIndex {
+			missed = t.probeWords(keys[0].Int64s()[from:to], hashes[from:to], block)
 		} else {
-			t.block.keys.load(t, keys, part, from, to-from)
-			missed = t.compareKeys(block)
+			if part != nil {
+				t.index.candidatesSelected(hashes, part, block)
+			} else {
+				t.index.candidates(hashes[from:to], block)
+			}
+			if words {
+				missed = t.compareWords(keys[0].Int64s(), part, from, block)
+			} else {
+				t.block.keys.load(t, keys, part, from, to-from)
+				missed = t.compareKeys(block)
+			}
 		}
 		if missed == 0 {
 			continue
@@ -117,6 +123,35 @@ func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, l
 		}
 	}
 	return made, nil
+}
+
+// smallIndex is the size in entries up to which index and rows are in the second-level cache, and one loop beats two stages.
+const smallIndex = 1 << 15
+
+// probeWords is candidates and compareWords in one, for tables that the caches hold.
+func (t *Table) probeWords(keys []int64, hashes []uint64, slots []uint32) int {
+	entries, words, stride := t.index.entries, t.rows.words, uint(t.stride)
+	at, mask := uint(t.fields[0].offset), t.fields[0].mask
+	miss := &t.block.miss
+	keys, slots = keys[:len(hashes)], slots[:len(hashes)]
+	n := 0
+	for i, h := range hashes {
+		p := h & uint64(len(entries)-1)
+		e := entries[p]
+		for uint32(e>>32) != uint32(h) && e != 0 {
+			p = (p + 1) & uint64(len(entries)-1)
+			e = entries[p]
+		}
+		s := uint32(e) - 1
+		slots[i] = s
+		base := uint(s) * stride // of NoSlot: far outside of words
+		if o := base + at; o < uint(len(words)) && words[o] == uint64(keys[i]) && words[base]&mask != 0 {
+			continue
+		}
+		miss[n&(blockRows-1)] = int32(i)
+		n++
+	}
+	return n
 }
 
 // compareWords compares the candidates of a block with keys of one word and lists those that differ or are none.

@@ -16,6 +16,7 @@ type rows struct {
 	sel      []int32
 	from     int
 	distinct []uint32
+	present  bool // the table's mark has made the argument's field not null, for arguments without nulls
 }
 
 // accumulator is one aggregate: its state is some fields of the table.
@@ -99,6 +100,8 @@ func (a *single) emit(out *core.Vector, slots []uint32) error {
 func (a *single) begin(in *core.Vector, r rows, first uint64) rows {
 	if in.HasNulls() {
 		r = a.present.of(in, r)
+	} else if r.present && first == 0 {
+		return r
 	}
 	ensure(a.table.Words(a.field, 0), a.table.Validity(a.field), r.distinct, first)
 	return r

@@ -58,6 +58,7 @@ type Aggregate struct {
 	ctx          *core.OperatorContext
 	table        *state.Table
 	accumulators []accumulator
+	fields       []int // of the table: the first one of each accumulator
 	pool         *core.BatchPool
 
 	keys     []*core.Vector // of the batch at hand
@@ -69,7 +70,7 @@ type Aggregate struct {
 	first    []int32 // where in the selected rows each of distinct appears first
 	updates  []uint32
 	rowOf    []int32
-	isNew    []bool
+	present  []bool // by accumulator: the mark makes its field not null
 }
 
 // aggregateBlock is the rows that go through the stages together: enough to spread the cost of calls, few enough for their table rows
@@ -121,6 +122,7 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 			return err
 		}
 		a.accumulators = append(a.accumulators, acc)
+		a.fields = append(a.fields, field)
 		field += len(c.stateFields(argument(c)))
 	}
 	a.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 8)
@@ -182,31 +184,58 @@ func (a *Aggregate) process(b *core.Batch, n int) (*core.Batch, error) {
 }
 
 // upsert finds the slots of the selected rows [from, to).
-func (a *Aggregate) upsert(b *core.Batch, hashes []uint64, from, to int) error {
+func (a *Aggregate) upsert(b *core.Batch, hashes []uint64, from, to int) (created int, err error) {
 	if len(a.keys) > 0 {
-		_, err := a.table.UpsertRange(a.keys, hashes, b.Sel, from, to, a.slots[from:to], a.created[from:to])
-		return err
+		return a.table.UpsertRange(a.keys, hashes, b.Sel, from, to, a.slots[from:to], a.created[from:to])
 	}
-	a.groups = resize(a.groups, b.Len)
+	a.groups = resize(a.groups, to-from) // any row's hash is that of no key
 	clear(a.groups)
-	_, err := a.table.UpsertGrouped(a.groups, nil, hashes, nil, to-from, a.slots[from:to], a.created[from:to])
-	return err
+	hashes = resize(a.hashes, b.Len)
+	hash.Columns(nil, to-from, nil, hashes)
+	return a.table.UpsertGrouped(a.groups, nil, hashes, nil, to-from, a.slots[from:to], a.created[from:to])
+}
+
+// mark gives the table what it can do on its way through the rows for some of the accumulators: count for one COUNT (returned, or -1), and
+// make sums not null. When -U rows are wanted, the rows must stay as they are until these are read.
+func (a *Aggregate) mark(b *core.Batch) (mark state.Mark, counted int) {
+	counted = -1
+	a.present = resize(a.present, len(a.accumulators))
+	clear(a.present)
+	if a.config.Before {
+		return mark, counted
+	}
+	for i, c := range a.config.Calls {
+		if c.Argument >= 0 && b.Columns[c.Argument].HasNulls() {
+			continue
+		}
+		switch {
+		case c.Function == Count && counted < 0:
+			mark.Count(a.table, a.fields[i])
+			counted = i
+		case c.Function == Sum || c.Function == Avg:
+			a.present[i] = mark.Present(a.table, a.fields[i])
+		}
+	}
+	return mark, counted
 }
 
 // perBatch adds the batch and fills made with one row a changed key (and one for what it was, when that is wanted).
 func (a *Aggregate) perBatch(b *core.Batch, n int, hashes []uint64, made *core.Batch) error {
-	changed := 0
+	changed, created := 0, 0
 	a.rowOf = a.rowOf[:0]
+	mark, counted := a.mark(b)
 	for from := 0; from < n; from += aggregateBlock {
 		to := min(from+aggregateBlock, n)
-		if err := a.upsert(b, hashes, from, to); err != nil {
+		fresh, err := a.upsert(b, hashes, from, to)
+		if err != nil {
 			return err
 		}
+		created += fresh
 		block := rows{slots: a.slots[from:to], from: from}
 		if b.Sel != nil {
 			block.sel = b.Sel[from:to]
 		}
-		more, err := a.table.TouchDistinct(block.slots, from, a.distinct[changed:], a.first[changed:])
+		more, err := a.table.TouchDistinct(block.slots, from, a.distinct[changed:changed+to-from], a.first[changed:changed+to-from], mark)
 		if err != nil {
 			return err
 		}
@@ -218,10 +247,14 @@ func (a *Aggregate) perBatch(b *core.Batch, n int, hashes []uint64, made *core.B
 		}
 		changed += more
 		for i, acc := range a.accumulators {
+			if i == counted {
+				continue
+			}
 			var argument *core.Vector
 			if c := a.config.Calls[i].Argument; c >= 0 {
 				argument = b.Columns[c]
 			}
+			block.present = a.present[i]
 			if err := acc.update(argument, block); err != nil {
 				return fmt.Errorf("%s: %w", a.config.Calls[i].Name, err)
 			}
@@ -232,12 +265,15 @@ func (a *Aggregate) perBatch(b *core.Batch, n int, hashes []uint64, made *core.B
 	for i := range kinds[:old] {
 		kinds[i] = core.UpdateBefore
 	}
-	for i, at := range first {
-		kind := core.UpdateAfter
-		if a.created[at] {
-			kind = core.Insert
+	for i := range kinds[old:] {
+		kinds[old+i] = core.UpdateAfter
+	}
+	if created > 0 {
+		for i, at := range first {
+			if a.created[at] {
+				kinds[old+i] = core.Insert
+			}
 		}
-		kinds[old+i] = kind
 	}
 	if b.Sel != nil {
 		for i, at := range first {
@@ -276,7 +312,7 @@ func (a *Aggregate) before(b *core.Batch, slots []uint32, first []int32, made *c
 
 // everyRow adds the rows one after the other and fills made with one row each, after what it replaces when that is wanted.
 func (a *Aggregate) everyRow(b *core.Batch, n int, hashes []uint64, made *core.Batch) error {
-	if err := a.upsert(b, hashes, 0, n); err != nil {
+	if _, err := a.upsert(b, hashes, 0, n); err != nil {
 		return err
 	}
 	if err := a.table.Touch(a.slots[:n]); err != nil {
