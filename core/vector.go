@@ -206,9 +206,11 @@ func (v *Vector) StringAt(i int) string {
 // Child returns the i-th child of a nested vector: an ARRAY's elements (0), a MAP's keys (0) and values (1), a ROW's field.
 func (v *Vector) Child(i int) *Vector { return v.children[i] }
 
-// Truncate drops the rows from n on. The caller holds the only reference.
+// Truncate drops the rows from n on, and what was appended to children for a row that was not ended. The caller holds
+// the only reference.
 func (v *Vector) Truncate(n int) {
 	if n >= v.n {
+		v.trimChildren()
 		return
 	}
 	if v.nulls > 0 {
@@ -245,6 +247,17 @@ func (v *Vector) Truncate(n int) {
 		}
 	}
 	v.n = n
+}
+
+// trimChildren drops what children have beyond the vector's last row.
+func (v *Vector) trimChildren() {
+	end := v.n
+	if v.Type.Kind == Array || v.Type.Kind == Map {
+		end = int(v.Offsets()[v.n])
+	}
+	for _, c := range v.children {
+		c.Truncate(end)
+	}
 }
 
 // Extend appends n rows of a fixed-width kind that are not null and whose values are undefined: the caller fills the

@@ -132,6 +132,9 @@ func TestVectorAgainstModel(t *testing.T) {
 						model = append(model, srcModel[sel[i]])
 					}
 					v.AppendSelected(src, sel)
+				case op == 5 && len(v.children) > 0 && r.IntN(2) == 0: // a row that is begun and given up
+					appendRandom(r, v.children[0])
+					v.Truncate(v.Len())
 				case op == 5 && v.Len() > 0:
 					n := v.Len() - r.IntN(min(v.Len(), 20))
 					v.Truncate(n)
