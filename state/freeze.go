@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"turbo/memory"
@@ -28,6 +29,7 @@ type Frozen struct {
 	pages   []frozenPage
 	at      []int32 // by entry of the table's page list: index in pages, or -1
 	dropped []name  // to be written as tombstones
+	count   int     // of pages and dropped
 	gone    []name  // all names given up since the last checkpoint that may still be in it
 
 	mu        sync.Mutex
@@ -58,7 +60,13 @@ func (t *Table) Freeze() (*Frozen, error) {
 	}
 	t.heap.trySettle()
 	p := &t.pages
-	f := &Frozen{table: t, words: t.rows.words, arena: t.rows, at: make([]int32, len(p.list))}
+	f := &Frozen{table: t, words: t.rows.words, arena: t.rows}
+	if old := t.spent; old != nil { // its slices, so that a checkpoint a second makes no garbage to speak of
+		t.spent = nil
+		f.at, f.units, f.pages = old.at[:0], old.units[:0], old.pages[:0]
+	}
+	f.at = slices.Grow(f.at, len(p.list))[:len(p.list)]
+	f.units = slices.Grow(f.units, len(p.units))
 	for id := range p.list {
 		e := &p.list[id]
 		f.at[id] = -1
@@ -90,6 +98,7 @@ func (t *Table) Freeze() (*Frozen, error) {
 	f.gone = p.dropped
 	p.dropped = nil
 	f.dropped = t.missing(f.gone)
+	f.count = len(f.pages) + len(f.dropped)
 	p.epoch++
 	if t.variable {
 		f.data = append([][]byte(nil), t.heap.data...)
@@ -183,7 +192,7 @@ func (f *Frozen) copyRows(dst []uint64, p *frozenPage) {
 }
 
 // Pages returns the number of pages that the checkpoint writes; tombstones count.
-func (f *Frozen) Pages() int { return len(f.pages) + len(f.dropped) }
+func (f *Frozen) Pages() int { return f.count }
 
 // Bytes returns the encoded bytes that Write has handed to the sink. Any goroutine may call it.
 func (f *Frozen) Bytes() int64 {
@@ -302,7 +311,7 @@ func (f *Frozen) Complete() error {
 			e.deltas++
 		}
 	}
-	t.frozen = nil
+	t.frozen, t.spent = nil, f
 	f.unpin()
 	t.heap.trySettle()
 	return nil

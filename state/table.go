@@ -30,6 +30,7 @@ type Table struct {
 	live     int
 	stamp    uint32
 	frozen   *Frozen // not resolved yet
+	spent    *Frozen // the last one that was completed: nobody looks at its slices any more
 	overhead int64   // bytes of bookkeeping that are reserved
 	block    block64
 	scratch  scratch

@@ -1,0 +1,7 @@
+package state
+
+// For tests in package state_test.
+var (
+	DecodeValue = decodeValue
+	AppendValue = appendValue
+)
