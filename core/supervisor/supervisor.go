@@ -30,6 +30,7 @@ type Job struct {
 	OpenStore func(dir string) (*ckpt.Store, error) // opens the page store in a directory
 	Fresh     bool                                  // forget the state that is there
 	Interval  time.Duration                         // between checkpoints; 0: only the last one
+	MinPause  time.Duration                         // between the end of a checkpoint and the start of the next
 	Timeout   time.Duration                         // of a checkpoint; 0: the default
 	Retain    int
 	Restart   Restart
@@ -208,7 +209,7 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 		}
 	}()
 	d, err := ckpt.NewDriver(ckpt.DriverConfig{
-		Coordinator: ckpt.CoordinatorConfig{Tasks: a.Tasks(), Interval: s.job.Interval, Timeout: s.job.Timeout},
+		Coordinator: ckpt.CoordinatorConfig{Tasks: a.Tasks(), Interval: s.job.Interval, MinPause: s.job.MinPause, Timeout: s.job.Timeout},
 		Expect:      s.expect(), Parallelism: s.graph.Workers, Retain: s.job.Retain, Store: s.store, Manifests: s.dir.Manifests,
 		Restart: restart, Runtime: a, Committer: task.Committer{Attempt: a}, Clock: s.job.Clock, Log: s.job.Log,
 	})
