@@ -13,7 +13,6 @@ import (
 // handTable is the simplest loop with the same answer: open addressing over entries of key, count, sum.
 type handTable struct {
 	entries []handEntry
-	n       int
 }
 
 type handEntry struct{ key, count, sum int64 }
