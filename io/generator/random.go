@@ -61,7 +61,7 @@ type columnSpec struct {
 }
 
 // columns returns the fill function of random and sequence data.
-func columns(ctx *connector.SourceContext, times eventTimes, sequences bool) (func(*core.Builder, int64, int64, int), error) {
+func columns(ctx *connector.SourceContext, times eventTimes, sequences bool) (func(*core.Builder, []int64), error) {
 	var specs []columnSpec
 	byName := map[string]*connector.Config{}
 	for _, o := range ctx.Config.Objects("columns") {
@@ -94,12 +94,12 @@ func columns(ctx *connector.SourceContext, times eventTimes, sequences bool) (fu
 		}
 	}
 	seed := times.seed
-	return func(b *core.Builder, from, stride int64, n int) {
+	return func(b *core.Builder, rows []int64) {
 		for c := range specs {
 			s := &specs[c]
 			v := b.Column(s.at)
-			for i := range int64(n) {
-				s.append(v, seed, uint64(c), from+i*stride, times)
+			for _, n := range rows {
+				s.append(v, seed, uint64(c), n, times)
 			}
 		}
 	}, nil

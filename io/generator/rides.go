@@ -78,7 +78,7 @@ func micro(x float64) float64 {
 
 type rideColumn func(v *core.Vector, r ride, n int64)
 
-func rides(ctx *connector.SourceContext, times eventTimes) (func(*core.Builder, int64, int64, int), error) {
+func rides(ctx *connector.SourceContext, times eventTimes) (func(*core.Builder, []int64), error) {
 	seed := times.seed
 	place := func(lat bool, which int) rideColumn { // which: 0 start, 1 end, 2 where the event happened
 		return func(v *core.Vector, r ride, _ int64) {
@@ -144,9 +144,8 @@ func rides(ctx *connector.SourceContext, times eventTimes) (func(*core.Builder, 
 	if len(fills) == 0 && len(ctx.Record.Fields) == 0 {
 		return nil, fmt.Errorf("generator: rides need a schema with some of their columns: %v", names)
 	}
-	return func(b *core.Builder, from, stride int64, n int) {
-		for i := range int64(n) {
-			row := from + i*stride
+	return func(b *core.Builder, rows []int64) {
+		for _, row := range rows {
 			r := rideOf(seed, row)
 			for _, f := range fills {
 				f.fill(b.Column(f.at), r, row)

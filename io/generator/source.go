@@ -48,7 +48,7 @@ type source struct {
 	rate   float64
 	splits int
 	batch  int
-	fill   func(b *core.Builder, from, stride int64, n int) // appends rows from, from+stride, ...
+	fill   func(b *core.Builder, rows []int64) // appends the rows of these numbers
 	start  map[string]int64                                 // restored positions
 	left   atomic.Int64                                     // rows not yet emitted; only for Lag
 }
@@ -102,7 +102,7 @@ func (s *source) Reader(worker int) (core.SourceReader, error) {
 		id := fmt.Sprintf("split-%d", i)
 		p := split{id: id, number: int64(i), done: s.start[id], end: -1}
 		if s.rows > 0 {
-			p.end = (s.rows - int64(i) + int64(s.splits) - 1) / int64(s.splits)
+			p.end = 2*(s.rows/int64(2*s.splits)) + min(max(s.rows%int64(2*s.splits)-int64(2*i), 0), 2)
 		}
 		r.splits = append(r.splits, p)
 	}
@@ -141,6 +141,7 @@ type reader struct {
 	rate    float64
 	began   int64 // ns
 	emitted int64 // since began
+	rows    []int64
 	wake    func()
 	timer   clock.Timer
 }
@@ -183,8 +184,11 @@ func (r *reader) Poll() (core.Event, error) {
 			return core.Event{}, nil
 		}
 	}
-	stride := int64(r.source.splits)
-	r.source.fill(r.builder, p.done*stride+p.number, stride, int(n))
+	r.rows = r.rows[:0]
+	for k := p.done; k < p.done+n; k++ {
+		r.rows = append(r.rows, (k/2*int64(r.source.splits)+p.number)*2+k%2)
+	}
+	r.source.fill(r.builder, r.rows)
 	p.done += n
 	r.emitted += n
 	r.source.left.Add(-n)
