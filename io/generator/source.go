@@ -49,8 +49,8 @@ type source struct {
 	splits int
 	batch  int
 	fill   func(b *core.Builder, rows []int64) // appends the rows of these numbers
-	start  map[string]int64                                 // restored positions
-	left   atomic.Int64                                     // rows not yet emitted; only for Lag
+	start  map[string]int64                    // restored positions
+	left   atomic.Int64                        // rows not yet emitted; only for Lag
 }
 
 func newSource(ctx *connector.SourceContext) (core.Source, error) {
