@@ -100,7 +100,6 @@ type elementOp struct {
 	x, i op
 	node Node
 	out  vec
-	row  [1]int32
 }
 
 func (o *elementOp) typ() core.Type { return o.t }

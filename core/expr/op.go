@@ -156,12 +156,6 @@ type constOp struct{ v vec }
 func (o *constOp) typ() core.Type                   { return o.v.typ }
 func (o *constOp) eval(*env, []int32) (*vec, error) { return &o.v, nil }
 
-// isNull tells whether o is the constant NULL of any type.
-func isNull(o op) bool {
-	c, ok := o.(*constOp)
-	return ok && c.v.null(0)
-}
-
 // untyped tells whether o is a NULL that has no type yet.
 func untyped(o op) bool { return o.typ().Kind == core.Invalid }
 
@@ -204,7 +198,6 @@ type call struct {
 	env   *env
 	state any // what the function keeps between rows and batches
 	own   vec
-	buf   []byte
 }
 
 func (o *rowOp) typ() core.Type { return o.t }

@@ -53,7 +53,6 @@ type testReader struct {
 	b             *core.Builder
 	ids, at       []int
 	started, turn int
-	polls         int
 	over          bool
 }
 
