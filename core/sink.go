@@ -14,7 +14,7 @@ type Sink interface {
 	// Writer returns the writer of a worker. Called once for each, after Open.
 	Writer(worker int) (SinkWriter, error)
 	// Commit makes the checkpoint's output visible. It is idempotent, blocking and serial; committables are those of
-	// every writer (empty ones included), by worker.
+	// every writer, by worker; before them, oldest first, may come those of checkpoints that were given up since the one before.
 	Commit(ctx context.Context, info CommitInfo, committables [][]byte) error
 	// Close frees what writers share, after the writers are closed. What is not committed stays invisible.
 	Close() error

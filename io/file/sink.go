@@ -169,15 +169,25 @@ func (s *Sink) Commit(_ context.Context, info core.CommitInfo, committables [][]
 	return s.commit(info, list)
 }
 
+// decode reads what writers prepared. A manifest may also have, oldest first, what they prepared for checkpoints that were given up
+// since the one before: each writer's newest committable says all of it, so the older ones are passed over.
 func (s *Sink) decode(committables [][]byte) ([]committable, error) {
-	list := make([]committable, len(committables))
+	var list []committable
+	place := map[int]int{} // in list, by worker
 	for i, c := range committables {
 		if len(c) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(c, &list[i]); err != nil {
-			return nil, s.errorf("what worker %d prepared cannot be read: %w", i, err)
+		var part committable
+		if err := json.Unmarshal(c, &part); err != nil {
+			return nil, s.errorf("committable %d of the checkpoint cannot be read: %w", i, err)
 		}
+		if at, is := place[part.Worker]; is {
+			list[at] = part
+			continue
+		}
+		place[part.Worker] = len(list)
+		list = append(list, part)
 	}
 	return list, nil
 }

@@ -277,6 +277,33 @@ func TestSinkAbandonedCheckpoint(t *testing.T) {
 	b.stop()
 }
 
+// TestSinkCarriedCommittables gives a commit, and a recovery, what was prepared for an abandoned checkpoint besides what is newer.
+func TestSinkCarriedCommittables(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Roll.Size = 80 })
+	b.must(b.start())
+	var carried [][]byte
+	for range 3 {
+		b.must(b.write(1, "a"))
+		b.must(b.write(2, "b"))
+		b.must(b.prepare(false))
+		carried = append(carried, b.last.Committables...)
+	}
+	b.last.Info.Previous, b.last.Committables = 0, carried
+	b.must(b.commit())
+	const want = `part=a/.arrivals-r1-w0-c000000-1.csv.turbo-open:4
+part=b/.arrivals-r1-w0-c000002-1.csv.turbo-open:3
+part=b/arrivals-r1-w0-c000000-2.csv:5`
+	b.wantTree(want)
+	if last := b.sink.ledger.State().Last; len(last.Files) != 1 || len(last.Open) != 2 {
+		t.Fatalf("ledger: %+v", last)
+	}
+	b.must(b.start())
+	b.wantTree(want)
+	b.checkpoint(true)
+	b.wantTree("part=a/arrivals-r1-w0-c000000-1.csv:4\npart=b/arrivals-r1-w0-c000000-2.csv:5\npart=b/arrivals-r1-w0-c000002-1.csv:3")
+	b.stop()
+}
+
 func TestSinkRefusesChangedOutput(t *testing.T) {
 	const a, open = outDir + "/part=a/arrivals-r1-w0-c000000-1.csv", outDir + "/part=b/.arrivals-r1-w0-c000001-1.csv.turbo-open"
 	for _, c := range []struct {
