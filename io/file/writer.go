@@ -126,10 +126,43 @@ func (w *writer) write(partition string, b *core.Batch, sel []int32, now time.Ti
 	}
 	f.rows += rows
 	f.written = now
+	if err := w.relieve(); err != nil {
+		return err
+	}
 	if limit := w.sink.o.Roll.Size; limit > 0 && f.size() >= limit || len(f.parts) >= maxParts {
 		return w.seal(f)
 	}
 	return nil
+}
+
+// relieve ends the part of the container that buffers most while all of this worker's together buffer more than its share of
+// the memory budget: many open partitions make smaller row groups, not a failed job.
+func (w *writer) relieve() error {
+	if w.encoder != nil || w.sink.o.Parts == nil || w.sink.o.Account == nil {
+		return nil
+	}
+	// Vectors double, and growing needs the old and the new one at once: what is buffered takes up to three times its size.
+	budget := max(w.sink.o.Account.Pool().Limit()/24/int64(max(w.sink.o.Parallelism, 1)), 256<<10)
+	for {
+		var sum, most int64
+		var largest *openFile
+		for _, f := range w.open {
+			if f.container == nil {
+				continue
+			}
+			n := f.container.Buffered()
+			sum += n
+			if n > most || n == most && n > 0 && f.path < largest.path {
+				most, largest = n, f
+			}
+		}
+		if sum <= budget || largest == nil {
+			return nil
+		}
+		if err := largest.endFrame(); err != nil {
+			return largest.failed(err)
+		}
+	}
 }
 
 // view is the batch without partition columns, narrowed to sel; it shares the columns.

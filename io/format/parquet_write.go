@@ -177,8 +177,9 @@ func (w *parquetWriter) flush() error {
 	}
 	w.groups = append(w.groups, group)
 	w.pending = 0
-	for _, v := range w.columns {
-		v.Reset()
+	for i, v := range w.columns { // not Reset: a file that gets no more rows for a while must not keep a row group's memory
+		v.Release()
+		w.columns[i] = core.NewVector(w.account, w.schema.Fields[i].Type, 0)
 	}
 	return nil
 }

@@ -39,11 +39,17 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 // run runs a job on a file system in memory and returns its result and what it printed.
 func run(t *testing.T, fs vfs.FS, disk *modelstore.Disk, yaml string, parallelism int) (supervisor.Result, string) {
 	t.Helper()
+	return runWithin(t, fs, disk, yaml, parallelism, 256<<20)
+}
+
+// runWithin is run with a memory budget.
+func runWithin(t *testing.T, fs vfs.FS, disk *modelstore.Disk, yaml string, parallelism int, budget int64) (supervisor.Result, string) {
+	t.Helper()
 	j, err := job.Parse([]byte(yaml), job.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := memory.NewPool(256 << 20)
+	pool := memory.NewPool(budget)
 	var out lockedBuffer
 	print.Output = &out
 	signature := j.Plan.Signature()
@@ -149,5 +155,25 @@ func TestRidesToFilesAndTotals(t *testing.T) {
 		if !again.Already || printed != "" {
 			t.Errorf("a finished job ran again: %+v, printed %q", again, printed)
 		}
+	}
+}
+
+// TestManyOpenFilesWithinASmallBudget: forty Parquet files open at once would buffer 8 MiB each; the budget is 24 MiB.
+func TestManyOpenFilesWithinASmallBudget(t *testing.T) {
+	fs := vfs.NewMem()
+	result, _ := runWithin(t, fs, modelstore.NewDisk(), `
+name: partitions
+engine: {checkpoint: {interval: 1h}, restart: none}
+sources:
+  s: {connector: generator, data: random, rows: 1000000, schema: {k: BIGINT, a: BIGINT, b: DOUBLE, c: STRING}, columns: {k: {max: 39}}}
+sinks:
+  files: {from: s, connector: file, path: /out, format: parquet, partition-by: {k: }}
+`, 2, 24<<20)
+	if !result.Finished {
+		t.Errorf("%+v", result)
+	}
+	entries, err := fs.ReadDir("/out")
+	if err != nil || len(entries) < 40 {
+		t.Errorf("%d entries, %v", len(entries), err)
 	}
 }
