@@ -163,3 +163,22 @@ func TestAccount(t *testing.T) {
 		t.Error("opened beyond the memory limit")
 	}
 }
+
+// TestOpenAfterAKillInFileCreation finds a value log file that was made and never filled, which Badger itself takes for an error.
+func TestOpenAfterAKillInFileCreation(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pages")
+	for range 2 {
+		store, err := badgerstore.Open(dir, badgerstore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"000050.vlog", "000051.vlog"} {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

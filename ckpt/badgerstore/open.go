@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -96,7 +97,11 @@ func OpenBackend(dir string, o Options) (ckpt.Backend, error) {
 			return nil, fmt.Errorf("page store: %w", err)
 		}
 	}
-	db, err := open(dir, o)
+	err = dropEmpty(dir, o.FS)
+	var db *badger.DB
+	if err == nil {
+		db, err = open(dir, o)
+	}
 	if err != nil {
 		if o.Account != nil {
 			o.Account.Unreserve(o.Memory())
@@ -104,6 +109,32 @@ func OpenBackend(dir string, o Options) (ckpt.Backend, error) {
 		return nil, fmt.Errorf("page store %s cannot be opened: %w", dir, err)
 	}
 	return &backend{db: db, dir: dir, opts: o, synced: map[string]bool{}}, nil
+}
+
+// dropEmpty removes value log files without a byte: a process that was killed while Badger made one leaves it, and Badger refuses
+// to open such a directory. Nothing can be in it.
+func dropEmpty(dir string, f vfs.FS) error {
+	entries, err := f.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() || filepath.Ext(e.Name()) != ".vlog" {
+			continue
+		}
+		name := filepath.Join(dir, e.Name())
+		info, err := f.Stat(name)
+		if err != nil {
+			return err
+		}
+		if info.Size() > 0 {
+			continue
+		}
+		if err := f.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func open(dir string, o Options) (db *badger.DB, err error) {
