@@ -61,10 +61,10 @@ func (s *Supervisor) fallBack(ctx context.Context, cause error) error {
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	if len(ids) < 2 {
+	damaged, older := s.older(ids, page)
+	if older == 0 {
 		return core.Permanent(fmt.Errorf("%w; there is no older checkpoint to fall back to: restore %s from a backup, or start again with --fresh", cause, s.job.Dir))
 	}
-	damaged, older := ids[len(ids)-1], ids[len(ids)-2]
 	for _, n := range s.graph.Nodes {
 		if n.Sink == nil {
 			continue
@@ -75,10 +75,11 @@ func (s *Supervisor) fallBack(ctx context.Context, cause error) error {
 		}
 		w, ok := sink.(core.Withdrawer)
 		if !ok {
+			_ = sink.Close() // it was not opened
 			s.job.Log.Warn("this sink cannot take back what it wrote after the older checkpoint: rows will be there twice", "sink", n.ID, "checkpoint", older)
 			continue
 		}
-		if err := w.Withdraw(ctx, older); err != nil {
+		if err := errors.Join(w.Withdraw(ctx, older), sink.Close()); err != nil {
 			return core.Permanent(fmt.Errorf("%w; falling back to checkpoint %d is not possible, because its output cannot be withdrawn: %w", cause, older, err))
 		}
 	}
@@ -87,6 +88,24 @@ func (s *Supervisor) fallBack(ctx context.Context, cause error) error {
 	}
 	s.job.Log.Warn("the newest checkpoint is damaged; its output was withdrawn, and the job goes on from the one before", "damaged", damaged, "checkpoint", older, "error", cause)
 	return nil
+}
+
+// older picks the newest checkpoint that does not have the damage and whose manifest can be read; 0 when there is none. Nothing may be
+// withdrawn before it is known that there is one. A damaged version of a page is in every checkpoint from its own on to the newest.
+func (s *Supervisor) older(ids []uint64, page *ckpt.PageError) (damaged, older uint64) {
+	if len(ids) == 0 {
+		return 0, 0
+	}
+	damaged = ids[len(ids)-1]
+	for i := len(ids) - 2; i >= 0; i-- {
+		if page != nil && page.Checkpoint > 0 && ids[i] >= page.Checkpoint {
+			continue
+		}
+		if _, err := s.dir.Manifests.Load(ids[i]); err == nil {
+			return damaged, ids[i]
+		}
+	}
+	return damaged, 0
 }
 
 // runID reads the identifier of the state in dir, or makes one.

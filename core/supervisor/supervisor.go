@@ -136,7 +136,9 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 		if giveUp != "" {
 			return result, fmt.Errorf("%w (not restarted: %s)", err, giveUp)
 		}
+		s.mu.Lock()
 		s.restarts++
+		s.mu.Unlock()
 		s.set(Restarting, err)
 		s.job.Log.Error("the job failed and is restarted from its last checkpoint", "error", err, "restart", s.restarts, "delay", delay)
 		timer := s.job.Clock.NewTimer(delay)
@@ -265,11 +267,8 @@ func (s *Supervisor) watch(ctx context.Context, a *task.Attempt, d *ckpt.Driver)
 		case e := <-ended:
 			a.Stop()
 			<-a.Done()
-			if e.err == nil {
-				e.err = a.Err()
-			}
-			if e.err != nil {
-				return Result{}, e.err
+			if err := errors.Join(e.err, a.Err()); err != nil { // both count: either may be permanent
+				return Result{}, err
 			}
 			r := Result{Finished: e.outcome.Trigger == ckpt.End, Stopped: e.outcome.Trigger == ckpt.Stop, Checkpoint: e.outcome.Checkpoint, Restored: s.restored}
 			if m, err := s.dir.Manifests.Load(r.Checkpoint); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"turbo/ckpt"
 	"turbo/core"
@@ -56,11 +57,14 @@ func (a *Attempt) InjectBarrier(b ckpt.Barrier) {
 }
 
 // AbortCheckpoint implements ckpt.Runtime: what was frozen is merged back, and sources that have stopped go on.
+//
+// A task that freezes at the same time must not miss it. It reads its mail, freezes, then looks at aborted; here aborted is stored
+// before the mail is posted. So mail that it took before it froze means that it sees aborted afterwards; mail that it did not take is read later.
 func (a *Attempt) AbortCheckpoint(id uint64, _ error) {
+	a.aborted.Store(id)
 	for _, w := range a.workers {
 		w.post(mail{checkpoint: id})
 	}
-	a.aborted.Store(id)
 	for _, w := range a.workers {
 		w.waker.Notify()
 	}
@@ -131,13 +135,23 @@ func (a *Attempt) begin(to Checkpoints) {
 	a.uploadWG.Go(a.tellSources)
 }
 
+// tellGrace is how long sources may take to note the last checkpoint once the attempt is stopped.
+const tellGrace = 3 * time.Second
+
 // tellSources passes complete checkpoints on to the sources, which may do I/O then.
 func (a *Attempt) tellSources() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() {
+	go func() { // the last checkpoint of a job is told when the workers have been stopped already
 		select {
 		case <-a.stop:
+		case <-ctx.Done():
+			return
+		}
+		grace := a.graph.Options.Clock.NewTimer(tellGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -172,6 +186,12 @@ func (a *Attempt) Sink(id string) core.Sink { return a.sinks[id] }
 
 // Close frees everything. The workers must have stopped (Done), or never have been started.
 func (a *Attempt) Close() error {
+	for _, t := range a.tasks { // uploads end soon: nothing will become of what they write
+		if t.frozen.snapshot != nil {
+			t.frozen.snapshot.Abandon()
+			t.frozen = frozen{}
+		}
+	}
 	close(a.uploads)
 	close(a.completed)
 	a.uploadWG.Wait()
@@ -191,7 +211,7 @@ func (a *Attempt) Close() error {
 // upload writes a snapshot's pages beside the workers and closes a part of the report.
 func (a *Attempt) upload(checkpoint uint64, s *state.Snapshot, into *pendingAck) {
 	a.uploads <- func() {
-		err := s.Write(&pageSink{to: a.to, checkpoint: checkpoint})
+		err := safely(func() error { return s.Write(&pageSink{to: a.to, checkpoint: checkpoint}) })
 		into.done(func(ack *ckpt.Ack) { ack.Bytes += s.Bytes() }, err)
 	}
 }

@@ -34,23 +34,31 @@ func Open(ctx context.Context, g *Graph, restored *ckpt.Manifest, pages state.Pa
 	for w := range g.Workers {
 		a.workers = append(a.workers, newWorker(w, g.Options.Clock))
 	}
-	if err := a.openEnds(ctx, restored); err != nil {
-		return a, err
-	}
-	b := builder{a: a, g: g, restored: restored, pages: pages, gates: map[*Node][][][]*shuffle.Channel{}}
+	err = safely(func() error { // memory is allocated on the way, and the limit's refusal is a panic
+		if err := a.openEnds(ctx, restored); err != nil {
+			return err
+		}
+		b := builder{a: a, g: g, restored: restored, pages: pages, gates: map[*Node][][][]*shuffle.Channel{}}
+		return b.build()
+	})
+	return a, err
+}
+
+// build makes every task.
+func (b *builder) build() error {
 	b.connect()
-	for w := range g.Workers {
-		for _, n := range g.Nodes {
-			if n.chained() || n.Source == nil && len(n.Inputs) == 0 || w >= g.instances(n) {
+	for w := range b.g.Workers {
+		for _, n := range b.g.Nodes {
+			if n.chained() || n.Source == nil && len(n.Inputs) == 0 || w >= b.g.instances(n) {
 				continue
 			}
 			if err := b.task(n, w); err != nil {
-				return a, err
+				return err
 			}
 		}
-		slices.Reverse(a.workers[w].tasks) // sinks first
+		slices.Reverse(b.a.workers[w].tasks) // sinks first
 	}
-	return a, nil
+	return nil
 }
 
 // openEnds makes and opens sinks, then sources.
@@ -151,6 +159,9 @@ func (b *builder) sourceTask(t *task, n *Node, w int) error {
 		node: n, reader: reader, marks: newWatermarks(n.Watermark), splits: map[string]int{}, restored: map[string]core.SplitState{},
 		attempt: b.a, interval: int64(b.g.Options.WatermarkInterval),
 	}
+	if m := n.Watermark; m != nil {
+		r.silence.most = min(int64(silentGap), int64(m.IdleTimeout)/64)
+	}
 	t.root = r
 	reader.SetWaker(worker.waker.Notify)
 	for _, s := range b.restored.Source(n.ID) {
@@ -188,6 +199,11 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 		}
 	}
 	g := &gateRoot{gate: shuffle.NewGate(channels...), id: n.ID, left: len(ports)}
+	for port, c := range channels {
+		if len(c) == 0 { // its one sender is on another worker, with a forward edge
+			g.vacant = append(g.vacant, port)
+		}
+	}
 	t.root = g
 	var saved [][]byte // by worker: the manifest has them in this order
 	for _, o := range b.restored.Operators {
@@ -199,6 +215,7 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 		if err := restoreGate(g.gate, saved, w, b.g.instances(n)); err != nil {
 			return fmt.Errorf("%s: %w", n.Label, err)
 		}
+		g.announce = !g.gate.Idle()
 	}
 	e, err := b.element(t, n, w)
 	t.entry = []target{{element: e}}

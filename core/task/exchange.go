@@ -11,9 +11,23 @@ type gateRoot struct {
 	gate *shuffle.Gate
 	id   string
 	left int // ports that have not ended
+	// vacant are the ports without a channel on this worker: they end at once.
+	vacant []int
+	// announce: gates behind this one may have been restored as idle channels, and must hear that this one is active.
+	announce bool
 }
 
 func (g *gateRoot) next(int64) (core.Message, int, error) {
+	if g.announce {
+		g.announce = false
+		return core.Message{Kind: core.ActiveMessage}, 0, nil
+	}
+	if n := len(g.vacant); n > 0 {
+		port := g.vacant[n-1]
+		g.vacant = g.vacant[:n-1]
+		g.left--
+		return core.Message{Kind: core.EndMessage}, port, nil
+	}
 	e, ok := g.gate.Poll()
 	if !ok {
 		return core.Message{}, 0, nil
@@ -38,6 +52,8 @@ func (g *gateRoot) cut(t *task, report *pendingAck) error {
 
 // gateState names a gate's watermarks among an operator's small states.
 const gateState = "gate"
+
+func (g *gateRoot) blocked() {}
 
 func (g *gateRoot) deadline(int64) (int64, bool) { return 0, false }
 

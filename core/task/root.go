@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"time"
 
 	"turbo/ckpt"
 	"turbo/core"
@@ -9,10 +10,13 @@ import (
 
 // root is where a task's messages come from: a source's reader, or the gate of an exchange.
 type root interface {
-	// next returns the next message and its port; NoMessage when there is nothing now.
+	// next returns the next message and its port; NoMessage when there is nothing now. A DataMessage without a batch says that
+	// something has moved, and that there may be more.
 	next(now int64) (core.Message, int, error)
 	// cut saves the root's state for the barrier that next has just returned.
 	cut(t *task, report *pendingAck) error
+	// blocked says that the root is not asked now, because what is behind it is full.
+	blocked()
 	// deadline is when next must be called again although nobody wakes the task.
 	deadline(now int64) (int64, bool)
 	close() error
@@ -30,6 +34,7 @@ type sourceRoot struct {
 	last      uint64 // the barrier injected last
 	nextMark  int64  // when watermarks are looked at again
 	interval  int64
+	silence   silence
 	ended     bool // the reader has said EndOfInput
 	markedMax bool
 	endSent   bool
@@ -44,6 +49,33 @@ func (r *sourceRoot) wrap(err error) error {
 	return fmt.Errorf("%s: %w", r.node.Label, err)
 }
 
+// silence is the clock by which splits turn idle. It does not count the time in which the reader was not asked, because the worker was busy
+// or the chain blocked: rows may wait in it, and an idle split's rows would be late.
+type silence struct {
+	elapsed int64 // ns
+	seen    int64 // monotonic ns of the last look; 0: none yet
+	asked   bool  // since then the reader has nothing, as far as it said
+	most    int64 // that a look after a poll that brought something counts
+}
+
+// silentGap is the most that may pass between two polls of a busy worker and be counted as silence of the splits that did not come.
+const silentGap = 10 * time.Millisecond
+
+// look brings the clock to now and returns it.
+func (s *silence) look(now int64) int64 {
+	if s.seen != 0 {
+		gap := now - s.seen
+		if !s.asked {
+			gap = min(gap, s.most)
+		}
+		s.elapsed += gap
+	}
+	s.seen = now
+	return s.elapsed
+}
+
+func (r *sourceRoot) blocked() { r.silence.asked = false }
+
 func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 	if word := r.attempt.injected.Load(); word>>1 > r.last {
 		r.last, r.stopped = word>>1, word&1 != 0
@@ -53,10 +85,15 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 		r.stopped = false // the last checkpoint was given up: go on as if its barrier had not been
 	}
 	if r.stopped || r.endSent {
+		r.silence.seen, r.silence.asked = now, false
 		return core.Message{}, 0, nil
 	}
+	r.silence.look(now)
 	if r.ended {
 		if r.marks != nil && !r.markedMax {
+			if r.marks.activate() { // an idle channel's watermark would be ignored
+				return core.Message{Kind: core.ActiveMessage}, 0, nil
+			}
 			r.markedMax = true
 			return core.Message{Kind: core.WatermarkMessage, Time: core.MaxTime}, 0, nil
 		}
@@ -64,7 +101,7 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 		return core.Message{Kind: core.EndMessage}, 0, nil
 	}
 	if r.marks != nil && now >= r.nextMark {
-		if m, ok := r.marks.next(now); ok {
+		if m, ok := r.marks.next(r.silence.elapsed); ok {
 			return m, 0, nil // idleness and watermark may both be due: nextMark moves when there is nothing more
 		}
 		r.nextMark = now + r.interval
@@ -75,8 +112,12 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 	return r.poll(now)
 }
 
+// pollEvents bounds the events that one call takes: barriers and other tasks must not wait for the end of a run of events without rows.
+const pollEvents = 64
+
 func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
-	for {
+	r.silence.asked = false
+	for range pollEvents {
 		e, err := r.reader.Poll()
 		if err != nil {
 			return core.Message{}, 0, r.wrap(err)
@@ -86,6 +127,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 		r.count.DeadLettered += e.DeadLettered
 		switch e.Kind {
 		case core.NoEvent:
+			r.silence.asked = true
 			if r.marks != nil && !r.marks.looked {
 				r.marks.looked, r.nextMark = true, now
 			}
@@ -95,7 +137,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 				continue
 			}
 			if r.marks != nil {
-				r.marks.observe(e.Split, e.Batch, now)
+				r.marks.observe(e.Split, e.Batch, r.silence.elapsed)
 			}
 			r.count.Out += int64(e.Batch.Rows())
 			if r.marks != nil {
@@ -123,7 +165,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 				if !ok {
 					s.Watermark = core.MinTime
 				}
-				r.marks.start(s.Watermark, s.Idle, now)
+				r.marks.start(s.Watermark, s.Idle, r.silence.elapsed)
 			}
 		case core.SplitEnd:
 			if r.marks != nil {
@@ -135,6 +177,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 			return r.next(now)
 		}
 	}
+	return core.Message{Kind: core.DataMessage}, 0, nil
 }
 
 func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
@@ -152,14 +195,28 @@ func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
 	return nil
 }
 
-func (r *sourceRoot) deadline(int64) (int64, bool) {
-	if r.marks == nil || r.stopped || r.ended {
+// holder is a reader that holds rows back for the buffer timeout and cannot wake the worker as precisely as it can wake itself.
+type holder interface {
+	// Deadline returns when Poll will have what is held back, in the clock's Nanos; 0: nothing is.
+	Deadline() int64
+}
+
+func (r *sourceRoot) deadline(int64) (at int64, ok bool) {
+	if r.stopped || r.ended {
 		return 0, false
 	}
-	// A pause of watermark emission needs a look after data that came since the last one, and for idleness.
-	at, ok := r.marks.idleAt()
-	if r.marks.behind() {
-		at, ok = earliest(at, ok, r.nextMark, true)
+	if r.marks != nil {
+		// A pause of watermark emission needs a look after data that came since the last one, and for idleness.
+		at, ok = r.marks.idleAt()
+		at += r.silence.seen - r.silence.elapsed
+		if r.marks.behind() {
+			at, ok = earliest(at, ok, r.nextMark, true)
+		}
+		at = max(at, r.nextMark) // nothing is looked at before
+	}
+	if h, is := r.reader.(holder); is {
+		due := h.Deadline()
+		at, ok = earliest(at, ok, due, due != 0)
 	}
 	return at, ok
 }

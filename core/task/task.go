@@ -50,10 +50,12 @@ func (t *task) step(now int64) (moved bool, err error) {
 		moved = moved || m
 	}
 	if t.moving {
+		t.root.blocked()
 		m, err := t.pass()
 		return moved || m, err
 	}
 	if t.entryFull() {
+		t.root.blocked()
 		return moved, nil
 	}
 	m, port, err := t.root.next(now)
@@ -71,7 +73,14 @@ func (t *task) step(now int64) (moved bool, err error) {
 
 // feed gives a batch to the first elements.
 func (t *task) feed(port int, b *core.Batch) error {
+	if b == nil {
+		return nil
+	}
 	last := len(t.entry) - 1
+	if last < 0 { // nobody reads it
+		b.Release()
+		return nil
+	}
 	for _, e := range t.entry[:last] {
 		if err := e.take(e.port+port, b.Share()); err != nil {
 			b.Release()
@@ -145,7 +154,7 @@ func (t *task) cut() error {
 	if t.backend != nil && len(t.backend.Tables()) > 0 {
 		s, err := t.backend.Freeze()
 		if err != nil {
-			return fmt.Errorf("checkpoint %d: %w", checkpoint, err)
+			return fmt.Errorf("task %s[%d]: checkpoint %d: %w", t.id, t.worker, checkpoint, err)
 		}
 		t.frozen = frozen{checkpoint, s}
 		report.expect()
@@ -167,8 +176,10 @@ func (t *task) cut() error {
 }
 
 // deadline is the next instant at which the task must be looked at although nobody wakes it.
-func (t *task) deadline(now int64) (int64, bool) {
-	at, ok := t.root.deadline(now)
+func (t *task) deadline(now int64) (at int64, ok bool) {
+	if !t.moving && !t.entryFull() { // else the root is not asked, and whoever makes room wakes the worker
+		at, ok = t.root.deadline(now)
+	}
 	for _, e := range t.elements {
 		d, dok := e.deadline()
 		at, ok = earliest(at, ok, d, dok)
@@ -198,14 +209,14 @@ func (t *task) publish() {
 
 // close frees everything, and returns the first error.
 func (t *task) close() error {
-	err := t.root.close()
+	var err error
+	if t.root != nil { // nil: Open failed before
+		err = t.root.close()
+	}
 	for _, e := range t.elements {
 		if e2 := e.close(); err == nil {
 			err = e2
 		}
-	}
-	if t.frozen.snapshot != nil {
-		t.frozen.snapshot.Abandon()
 	}
 	if t.backend != nil {
 		t.backend.Close()

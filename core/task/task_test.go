@@ -271,100 +271,6 @@ func simulate(a *Attempt, r *rand.Rand, c *clock.Manual, each func() (stop bool)
 	}
 }
 
-// testCheckpoints is the coordination by hand: one checkpoint at a time, complete when every task has reported.
-type testCheckpoints struct {
-	mu       sync.Mutex
-	attempt  *Attempt
-	manifest *ckpt.Manifest // the last complete one; nil: none
-	acks     []ckpt.Ack
-	current  ckpt.Barrier // in hand; ID 0: none
-	carried  []ckpt.Committable
-	ended    int
-	last     uint64
-	err      error
-}
-
-func (c *testCheckpoints) Write(uint64, []ckpt.Page) error { return nil }
-
-func (c *testCheckpoints) TaskEnded(int) {
-	c.mu.Lock()
-	c.ended++
-	c.mu.Unlock()
-}
-
-func (c *testCheckpoints) Ack(a ckpt.Ack) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a.Checkpoint != c.last || a.Err != nil {
-		c.err = fmt.Errorf("unexpected report %+v while %d is in hand", a, c.last)
-	}
-	c.acks = append(c.acks, a)
-}
-
-// begin injects the next barrier unless one is in hand.
-func (c *testCheckpoints) begin(trigger ckpt.Trigger) {
-	if c.current.ID != 0 {
-		return
-	}
-	c.last++
-	c.acks = nil
-	c.current = ckpt.Barrier{ID: c.last, Trigger: trigger}
-	c.attempt.InjectBarrier(c.current)
-}
-
-// poll completes the checkpoint in hand when every task has reported: it gives it up if abandon says so. It returns the manifest of the one
-// that it completed.
-func (c *testCheckpoints) poll(abandon bool) *ckpt.Manifest {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current.ID == 0 || len(c.acks) < len(c.attempt.tasks) {
-		return nil
-	}
-	trigger := c.current.Trigger
-	c.current = ckpt.Barrier{}
-	for _, a := range c.acks {
-		c.carried = append(c.carried, a.Committables...)
-	}
-	if abandon {
-		c.attempt.AbortCheckpoint(c.last, fmt.Errorf("abandoned"))
-		return nil
-	}
-	m := &ckpt.Manifest{Checkpoint: c.last, Trigger: trigger, Finished: trigger == ckpt.End}
-	splits := map[string]core.SplitState{}
-	if c.manifest != nil {
-		for _, s := range c.manifest.Source("src") {
-			splits[s.ID] = s
-		}
-	}
-	gates := map[int][]byte{}
-	for _, a := range c.acks {
-		for _, s := range a.Sources {
-			for _, split := range s.Splits {
-				splits[split.ID] = split
-			}
-		}
-		for _, o := range a.Operators {
-			gates[o.Worker] = o.Data
-		}
-	}
-	state := ckpt.SourceState{Source: "src"}
-	for _, s := range splits {
-		state.Splits = append(state.Splits, s)
-	}
-	m.Sources = []ckpt.SourceState{state}
-	for w := range len(gates) {
-		m.Operators = append(m.Operators, ckpt.OperatorState{Operator: "two", Worker: w, Name: gateState, Data: gates[w]})
-	}
-	m.Sinks = []ckpt.SinkState{{Sink: "out", Committables: c.carried}}
-	c.carried = nil
-	c.manifest = m
-	if err := (Committer{c.attempt}).Commit(context.Background(), m); err != nil {
-		c.err = err
-	}
-	c.attempt.CheckpointComplete(m)
-	return m
-}
-
 // TestSimulatedJobs runs jobs under a seeded scheduler, with checkpoints at random moments, some of them given up, crashes,
 // restarts at other parallelisms, and compares what the sink made visible with what must be there.
 func TestSimulatedJobs(t *testing.T) {
@@ -387,7 +293,7 @@ func TestSimulatedJobs(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			c.attempt, c.current, c.carried, c.ended = a, ckpt.Barrier{}, nil, 0
+			c.restart(a)
 			a.begin(c)
 			crash, rounds := -1, 0
 			if attempt < 4 {

@@ -1,6 +1,8 @@
 package task
 
 import (
+	"slices"
+
 	"turbo/core"
 )
 
@@ -11,12 +13,13 @@ type watermarks struct {
 	splits   []splitTime
 	emitted  core.Time
 	idle     bool // what was last told downstream
+	told     bool // downstream has been told whether this reader is active: gates restored from a checkpoint may think otherwise
 	looked   bool // the reader has had the chance to start its first splits
 }
 
 type splitTime struct {
 	watermark core.Time
-	lastData  int64 // monotonic ns
+	lastData  int64 // ns of the silence clock
 	idle      bool
 	ended     bool
 }
@@ -57,7 +60,7 @@ func latestTime(v *core.Vector, sel []int32) core.Time {
 	switch {
 	case v.HasNulls():
 		for i, t := range times {
-			if t > latest && !v.Null(i) {
+			if t > latest && !v.Null(i) && (sel == nil || selected(sel, i)) {
 				latest = t
 			}
 		}
@@ -73,7 +76,20 @@ func latestTime(v *core.Vector, sel []int32) core.Time {
 	return core.Time(latest)
 }
 
-// next returns the message that is due now: a change of idleness, or a watermark that has grown.
+// selected reports whether row is in sel, which ascends.
+func selected(sel []int32, row int) bool {
+	_, found := slices.BinarySearch(sel, int32(row))
+	return found
+}
+
+// activate notes that downstream is told that this reader is active, and reports whether it must be.
+func (w *watermarks) activate() bool {
+	must := w.idle || !w.told
+	w.idle, w.told = false, true
+	return must
+}
+
+// next returns, at a time of the silence clock, the message that is due now: a change of idleness, or a watermark that has grown.
 func (w *watermarks) next(now int64) (core.Message, bool) {
 	low, active := core.MaxTime, 0
 	for i := range w.splits {
@@ -93,12 +109,11 @@ func (w *watermarks) next(now int64) (core.Message, bool) {
 	case active == 0:
 		// Every split is silent, or there is none now: an empty reader must not hold the others back.
 		if !w.idle && w.looked {
-			w.idle = true
+			w.idle, w.told = true, true
 			return core.Message{Kind: core.IdleMessage}, true
 		}
 		return core.Message{}, false
-	case active > 0 && w.idle:
-		w.idle = false
+	case active > 0 && w.activate():
 		return core.Message{Kind: core.ActiveMessage}, true
 	case active > 0 && low > w.emitted:
 		w.emitted = low
@@ -118,7 +133,7 @@ func (w *watermarks) fill(states []core.SplitState, ids map[string]int) {
 	}
 }
 
-// idleIn returns when the next split may turn idle.
+// idleAt returns when by the silence clock the next split may turn idle.
 func (w *watermarks) idleAt() (int64, bool) {
 	if w.strategy.IdleTimeout <= 0 {
 		return 0, false
@@ -144,5 +159,5 @@ func (w *watermarks) behind() bool {
 	if active == 0 {
 		return w.looked && !w.idle
 	}
-	return w.idle || low > w.emitted
+	return w.idle || !w.told || low > w.emitted
 }

@@ -172,6 +172,8 @@ func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
 		w.waker.Busy()
 		return w.clock.Nanos(), err
 	}
+	// What was blocked in the first look may have got free in the last round, so that another deadline counts.
+	at, ok = w.deadline(now)
 	var expired <-chan time.Time
 	if ok { // a stale expiry of an earlier park costs one round
 		if wait := time.Duration(at-now) - spinBelow/2; w.timer == nil {
@@ -202,6 +204,16 @@ func (w *worker) publish() {
 	for _, t := range w.tasks {
 		t.publish()
 	}
+}
+
+// safely calls f, which runs beside the workers or before them, and turns a panic into an error.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	return f()
 }
 
 // panicError turns a recovered panic into the job's failure. The memory limit is an ordinary refusal; everything else is a broken
