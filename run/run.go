@@ -20,6 +20,7 @@ import (
 	"turbo/memory"
 	"turbo/plan"
 	"turbo/plan/physical"
+	"turbo/server"
 )
 
 // Options are what the command line adds to a job.
@@ -37,6 +38,8 @@ type Process struct {
 	Shares     memory.Shares
 	StateDir   string
 	Volatile   bool // checkpoint: off, state is in memory only
+
+	closeControl func()
 }
 
 // StateDir is the directory of a job's state.
@@ -84,7 +87,15 @@ func New(j *job.Job, o Options) (*Process, error) {
 			ResetAfter: s.Restart.ResetAfter, Attempts: s.Restart.Attempts, Delay: s.Restart.Delay, MaxFailures: s.Restart.MaxFailures, Window: s.Restart.Interval,
 		},
 		Clock: clock.Real(), Log: o.Log,
-		Graph: func(run string) (*task.Graph, error) {
+		Graph: func(run string) (*task.Graph, error) { // called once, when the state directory is locked
+			if !p.Volatile {
+				stop, err := server.Serve(p.StateDir, p.Supervisor, p.Memory)
+				if err != nil {
+					o.Log.Warn("turbo status and turbo stop cannot reach this job", "error", err)
+				} else {
+					p.closeControl = stop
+				}
+			}
 			return physical.Build(j.Plan, physical.Environment{Run: run, Fresh: o.Fresh, Parallelism: workers, Memory: p.Memory, FS: o.FS, Clock: clock.Real(), Log: o.Log})
 		},
 		OpenStore: func(dir string) (*ckpt.Store, error) {
@@ -105,6 +116,11 @@ func New(j *job.Job, o Options) (*Process, error) {
 func (p *Process) Run(ctx context.Context) (supervisor.Result, error) {
 	done := make(chan struct{})
 	defer close(done)
+	defer func() {
+		if p.closeControl != nil {
+			p.closeControl()
+		}
+	}()
 	go func() {
 		for tick := time.NewTicker(time.Second); ; {
 			select {

@@ -24,6 +24,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors())
+	root.AddCommand(newStatus(), newStop(), newDev())
 	return root
 }
 
