@@ -5,19 +5,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"runtime"
 	"time"
 
-	"turbo/ckpt"
-	"turbo/ckpt/badgerstore"
 	"turbo/core"
 	"turbo/core/ops"
-	"turbo/core/supervisor"
 	"turbo/core/task"
-	"turbo/internal/clock"
-	"turbo/internal/vfs"
 	"turbo/memory"
 )
 
@@ -56,7 +48,12 @@ type updates struct {
 	_                  [64]byte
 }
 
-func (u *updates) take(keys, counts, sums []int64) {
+// take reads a batch of updates, which is dense.
+func (u *updates) take(b *core.Batch) {
+	u.add(b.Columns[0].Int64s(), b.Columns[1].Int64s(), b.Columns[2].Int64s())
+}
+
+func (u *updates) add(keys, counts, sums []int64) {
 	u.rows += int64(len(keys))
 	var c, s int64
 	for i := range keys {
@@ -98,28 +95,23 @@ func (j *keyedJob) close() {
 	}
 }
 
-func (j *keyedJob) graph(string) (*task.Graph, error) {
+func (j *keyedJob) nodes() ([]*task.Node, error) {
 	config := ops.AggregateConfig{Keys: []int{0}, Calls: []ops.Call{{Function: ops.Count, Argument: -1, Name: "n"}, {Function: ops.Sum, Argument: 1, Name: "s"}}}
 	schema, err := config.Schema(keyedSchema)
 	if err != nil {
 		return nil, err
 	}
 	src := &task.Node{ID: "src", Label: "source", Schema: keyedSchema, Source: func() (core.Source, error) {
-		return &columnsSource{batches: j.batches, repeat: j.repeat, first: func(w int) { j.watch.first[w] = time.Now() }}, nil
+		return &columnsSource{batches: j.batches, repeat: j.repeat, first: j.watch.begin}, nil
 	}}
-	agg := &task.Node{ID: "agg", Label: "aggregate", Schema: schema, Inputs: []task.Input{{From: src, Exchange: task.Hash, Keys: []int{0}}},
-		Operator: func() core.Operator { return ops.NewAggregate(config) }}
-	sink := &task.Node{ID: "sink", Label: "sink", Schema: schema, Inputs: []task.Input{{From: agg}}, Sink: func() (core.Sink, error) {
+	agg := &task.Node{ID: "agg", Label: "aggregate", Schema: schema, Inputs: hashed(src, 0), Operator: func() core.Operator { return ops.NewAggregate(config) }}
+	sink := &task.Node{ID: "sink", Label: "sink", Schema: schema, Inputs: forward(agg), Sink: func() (core.Sink, error) {
 		return consumer{func(w int, b *core.Batch) {
-			if b.Sel != nil {
-				panic("updates are dense")
-			}
-			j.out[w].take(b.Columns[0].Int64s(), b.Columns[1].Int64s(), b.Columns[2].Int64s())
-			j.watch.last[w] = time.Now()
+			j.out[w].take(b)
+			j.watch.end(w)
 		}}, nil
 	}}
-	return &task.Graph{Job: "keyed", Workers: keyedWorkers, KeyGroups: core.DefaultKeyGroups, Nodes: []*task.Node{src, agg, sink},
-		Options: task.Options{BatchRows: 4096, BufferTimeout: 10 * time.Millisecond, Memory: j.pool, Clock: clock.Real()}}, nil
+	return []*task.Node{src, agg, sink}, nil
 }
 
 // run runs the job once.
@@ -132,19 +124,13 @@ func (j *keyedJob) run(ctx context.Context, check bool) (Run, error) {
 		}
 		j.out = append(j.out, u)
 	}
-	dir, err := os.MkdirTemp(j.dir, "keyed")
+	j.watch = newStopwatch(keyedWorkers)
+	nodes, err := j.nodes()
 	if err != nil {
 		return Run{}, err
 	}
-	defer os.RemoveAll(dir)
-	s := supervisor.New(supervisor.Job{
-		Name: "keyed", KeyGroups: core.DefaultKeyGroups, Parallelism: keyedWorkers, FS: vfs.OS(), Dir: filepath.Join(dir, "state"),
-		OpenStore: func(path string) (*ckpt.Store, error) { return badgerstore.Open(path, badgerstore.Options{}) },
-		Interval:  j.interval, Graph: j.graph,
-	})
-	old := runtime.GOMAXPROCS(keyedWorkers + 1)
-	defer runtime.GOMAXPROCS(old)
-	result, err := s.Run(ctx)
+	result, err := graphRun{name: "keyed", workers: keyedWorkers, interval: j.interval, dir: j.dir, nodes: nodes,
+		options: task.Options{BatchRows: 4096, BufferTimeout: 10 * time.Millisecond, Memory: j.pool}}.run(ctx)
 	if err != nil {
 		return Run{}, err
 	}
@@ -179,22 +165,6 @@ func checkUpdates(out []*updates, input []keyedInput, repeat int) error {
 		return fmt.Errorf("%d keys came out, want %d", got, len(want))
 	}
 	return nil
-}
-
-// stopwatch runs from the first row read to the last update consumed.
-type stopwatch struct{ first, last [keyedWorkers]time.Time }
-
-func (s *stopwatch) elapsed() time.Duration {
-	first, last := s.first[0], s.last[0]
-	for w := range keyedWorkers {
-		if s.first[w].Before(first) {
-			first = s.first[w]
-		}
-		if s.last[w].After(last) {
-			last = s.last[w]
-		}
-	}
-	return last.Sub(first)
 }
 
 func (o Options) keyedRows() (rows int, total int64) {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"turbo/core/hash"
 )
 
 // The hand-written loop beside turbo's keyed aggregation: two goroutines, each scatters its input by key hash into batches for both,
@@ -48,19 +50,9 @@ func (r *handRing) pop() *handRows {
 	return b
 }
 
-func handHash(x int64) uint64 {
-	h := uint64(x) ^ 0x9E3779B97F4A7C15
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	return h ^ h>>32
-}
-
-// handEntry is a key's row: half a cache line.
+// handEntry is a key's row: half a cache line. A stamp of 0 says that it is free.
 type handEntry struct {
 	key, count, sum int64
-	used            bool
 	stamp           uint32
 }
 
@@ -68,56 +60,65 @@ type handTable struct {
 	entries []handEntry
 	mask    uint64
 	n       int
-	batch   uint32
+	batch   uint32 // stamp of the batch at hand
 	changed []uint32
 }
 
-func newHandTable() *handTable { return &handTable{entries: make([]handEntry, 1024), mask: 1023} }
+func newHandTable() *handTable {
+	return &handTable{entries: make([]handEntry, 1024), mask: 1023, changed: make([]uint32, 0, handBatch)}
+}
 
+// grow doubles the table; what the batch at hand has changed is found again by its stamp.
 func (t *handTable) grow() {
 	old := t.entries
 	t.entries = make([]handEntry, 2*len(old))
 	t.mask = uint64(len(t.entries) - 1)
+	t.changed = t.changed[:0]
 	for _, e := range old {
-		if e.used {
-			i := handHash(e.key) & t.mask
-			for t.entries[i].used {
+		if e.stamp != 0 {
+			i := hash.Int64(e.key) & t.mask
+			for t.entries[i].stamp != 0 {
 				i = (i + 1) & t.mask
 			}
 			t.entries[i] = e
+			if e.stamp == t.batch {
+				t.changed = append(t.changed, uint32(i))
+			}
 		}
 	}
 }
 
 // add takes a batch; changed then has the entries that it changed, each once.
 func (t *handTable) add(b *handRows) {
-	if 2*(t.n+b.n) > len(t.entries) { // growing moves entries: never within a batch
-		t.grow()
-		for 2*(t.n+b.n) > len(t.entries) {
-			t.grow()
-		}
-	}
 	t.batch++
 	t.changed = t.changed[:0]
-	entries, mask := t.entries, t.mask
-	for r := range b.keys[:b.n] {
-		k := b.keys[r]
-		i := b.hashes[r] & mask
-		for entries[i].used && entries[i].key != k {
-			i = (i + 1) & mask
-		}
+	entries, mask, changed, batch := t.entries, t.mask, t.changed, t.batch
+	keys, values, hashes := b.keys[:b.n], b.values[:b.n], b.hashes[:b.n]
+	for r, k := range keys {
+		i := hashes[r] & mask
 		e := &entries[i]
-		if !e.used {
-			e.used, e.key = true, k
-			t.n++
+		for e.key != k || e.stamp == 0 {
+			if e.stamp == 0 {
+				e.key = k
+				t.n++
+				break
+			}
+			i = (i + 1) & mask
+			e = &entries[i]
 		}
 		e.count++
-		e.sum += b.values[r]
-		if e.stamp != t.batch {
-			e.stamp = t.batch
-			t.changed = append(t.changed, uint32(i))
+		e.sum += values[r]
+		if e.stamp != batch {
+			e.stamp = batch
+			changed = append(changed, uint32(i))
+			if 2*t.n > len(entries) {
+				t.changed = changed
+				t.grow()
+				entries, mask, changed = t.entries, t.mask, t.changed
+			}
 		}
 	}
+	t.changed = changed
 }
 
 // handWorker is one of the goroutines.
@@ -132,6 +133,7 @@ type handWorker struct {
 	giving  [keyedWorkers]*handRing // empty batches to the senders
 	table   *handTable
 	out     *updates
+	hashes  [handBatch / 2]uint64
 	k, c, s [handBatch]int64
 }
 
@@ -154,12 +156,23 @@ func (w *handWorker) scatter() bool {
 		}
 	}
 	n := min(handBatch/2, len(w.in.keys)-w.at)
-	keys, values := w.in.keys[w.at:w.at+n], w.in.values[w.at:w.at+n]
+	keys, values, hashes := w.in.keys[w.at:w.at+n], w.in.values[w.at:w.at+n], w.hashes[:n]
 	for i, k := range keys {
-		h := handHash(k)
-		b := w.open[h>>63]
-		b.keys[b.n], b.values[b.n], b.hashes[b.n] = k, values[i], h
-		b.n++
+		hashes[i] = hash.Int64(k)
+	}
+	var at [keyedWorkers]int // where each batch is filled to, kept out of the batches
+	for r, b := range w.open {
+		at[r] = b.n
+	}
+	for i, k := range keys {
+		h := hashes[i]
+		r := h >> 63
+		b, n := w.open[r], uint(at[r])%handBatch
+		b.keys[n], b.values[n], b.hashes[n] = k, values[i], h
+		at[r] = int(n + 1)
+	}
+	for r, b := range w.open {
+		b.n = at[r]
 	}
 	if w.at += n; w.at == len(w.in.keys) {
 		w.at = 0
@@ -176,7 +189,7 @@ func (w *handWorker) consume(b *handRows) {
 		w.k[i], w.c[i], w.s[i] = x.key, x.count, x.sum
 	}
 	n := len(t.changed)
-	w.out.take(w.k[:n], w.c[:n], w.s[:n])
+	w.out.add(w.k[:n], w.c[:n], w.s[:n])
 }
 
 func (w *handWorker) run(total int64, taken *atomic.Int64) {

@@ -1,0 +1,5 @@
+package bench
+
+import "context"
+
+func footprintChild(context.Context, childRequest) error { return nil }
