@@ -23,7 +23,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors())
+	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors(), newVerify(), newDemo())
 	root.AddCommand(newStatus(), newStop(), newDev())
 	return root
 }
