@@ -1,30 +1,37 @@
-package shuffle
+package bench
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"turbo/core"
 	"turbo/core/hash"
 	"turbo/memory"
+	"turbo/shuffle"
 )
 
-// The exchange between two workers, against the simplest loop that does the same: the benchmarks run both and compare answers.
+func init() {
+	register(Benchmark{"exchange", "hash-partition and hand over three int64 columns between two workers; a one-row batch's hop", benchExchange})
+}
 
-var threeInts = core.NewSchema(
+// Expected cost per row: 1 ns for the hash, 4 ns to copy 32 bytes into the open batch (three columns and the hash), 1 ns to read them, and
+// nothing to speak of for the hop at 4096 rows. Two cores that share their memory: 5 to 10 ns of wall time a row and worker, half of that per row of both.
+
+var exchangeSchema = core.NewSchema(
 	core.Field{Name: "key", Type: core.Of(core.Int64).Required()},
 	core.Field{Name: "a", Type: core.Of(core.Int64).Required()},
 	core.Field{Name: "b", Type: core.Of(core.Int64).Required()},
 )
 
-// sums is what both sides compute from what a receiver got, so that every value is read.
-type sums struct{ rows, keys, a, b int64 }
+// exchangeSums is what both sides compute from what a receiver got, so that every value is read.
+type exchangeSums struct{ rows, keys, a, b int64 }
 
-func (s *sums) add(keys, a, b []int64) {
+func (s *exchangeSums) add(keys, a, b []int64) {
 	a, b = a[:len(keys)], b[:len(keys)]
 	for i, k := range keys {
 		s.keys += k
@@ -34,11 +41,11 @@ func (s *sums) add(keys, a, b []int64) {
 	s.rows += int64(len(keys))
 }
 
-// source holds the input of one sender: count rows, handed over batch rows at a time.
-type source struct{ key, a, b []int64 }
+// exchangeInput holds the input of one sender: count rows, handed over batch rows at a time.
+type exchangeInput struct{ key, a, b []int64 }
 
-func newSource(sender, count int) source {
-	s := source{make([]int64, count), make([]int64, count), make([]int64, count)}
+func newExchangeInput(sender, count int) exchangeInput {
+	s := exchangeInput{make([]int64, count), make([]int64, count), make([]int64, count)}
 	for i := range count {
 		s.key[i] = int64(hash.Mix(uint64(i*2+sender)) % 100_000)
 		s.a[i] = int64(i)
@@ -49,14 +56,14 @@ func newSource(sender, count int) source {
 
 // runExchange sends the sources, rounds times, through a hash exchange with one sender and one receiver on each worker, and
 // returns each receiver's sums and the time from the start to the end.
-func runExchange(pool *memory.Pool, sources []source, rounds, batch int) ([]sums, time.Duration) {
+func runExchange(pool *memory.Pool, sources []exchangeInput, rounds, batch int) ([]exchangeSums, time.Duration) {
 	n := len(sources)
-	wakers := make([]*Waker, n)
+	wakers := make([]*shuffle.Waker, n)
 	for i := range wakers {
-		wakers[i] = sleepless()
+		wakers[i] = shuffle.NewWaker(func() {})
 	}
-	channels := Connect(Budget{}, wakers, wakers)
-	result := make([]sums, n)
+	channels := shuffle.Connect(shuffle.Budget{}, wakers, wakers)
+	result := make([]exchangeSums, n)
 	var ready, done sync.WaitGroup
 	var finished atomic.Int32
 	start := make(chan struct{})
@@ -66,14 +73,14 @@ func runExchange(pool *memory.Pool, sources []source, rounds, batch int) ([]sums
 		go func() {
 			defer done.Done()
 			account := pool.Account(fmt.Sprint("worker ", w))
-			out, err := NewOutput(OutputConfig{
-				Kind: Hash, Schema: threeInts, Account: account, Channels: channels[w], Keys: []int{0}, BatchRows: batch, BufferTimeout: -1,
+			out, err := shuffle.NewOutput(shuffle.OutputConfig{
+				Kind: shuffle.Hash, Schema: exchangeSchema, Account: account, Channels: channels[w], Keys: []int{0}, BatchRows: batch, BufferTimeout: -1,
 			})
 			if err != nil {
 				panic(err)
 			}
-			gate := NewGate(Receiving(channels, w))
-			batches := core.NewBatchPool(account, threeInts, batch, 4)
+			gate := shuffle.NewGate(shuffle.Receiving(channels, w))
+			batches := core.NewBatchPool(account, exchangeSchema, batch, 4)
 			ready.Done()
 			<-start
 			src, total := &sources[w], &result[w]
@@ -132,8 +139,8 @@ func runExchange(pool *memory.Pool, sources []source, rounds, batch int) ([]sums
 	return result, time.Since(begin)
 }
 
-// handBatch is what the hand-written loop hands over.
-type handBatch struct {
+// exchangeBatch is what the hand-written loop hands over.
+type exchangeBatch struct {
 	n         int
 	hash      []uint64
 	key, a, b []int64
@@ -141,23 +148,23 @@ type handBatch struct {
 
 // runByHand does what runExchange does with plain slices: hash, scatter, rings of eight batches each way, no types, no budget,
 // no control. It stands for what the machine can do.
-func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
+func runByHand(sources []exchangeInput, rounds, batch int) ([]exchangeSums, time.Duration) {
 	n := len(sources)
 	const slots = 8
-	full := make([][]*Ring[*handBatch], n) // full[s][r] carries batches, empty[s][r] brings them back
-	empty := make([][]*Ring[*handBatch], n)
+	full := make([][]*shuffle.Ring[*exchangeBatch], n) // full[s][r] carries batches, empty[s][r] brings them back
+	empty := make([][]*shuffle.Ring[*exchangeBatch], n)
 	for s := range n {
 		for range n {
-			f, e := NewRing[*handBatch](slots, Credit{}), NewRing[*handBatch](2*slots, Credit{})
+			f, e := shuffle.NewRing[*exchangeBatch](slots, shuffle.Credit{}), shuffle.NewRing[*exchangeBatch](2*slots, shuffle.Credit{})
 			for range slots + 2 {
-				e.Push(&handBatch{
+				e.Push(&exchangeBatch{
 					0, make([]uint64, 2*batch), make([]int64, 2*batch), make([]int64, 2*batch), make([]int64, 2*batch),
-				}, Credit{})
+				}, shuffle.Credit{})
 			}
 			full[s], empty[s] = append(full[s], f), append(empty[s], e)
 		}
 	}
-	result := make([]sums, n)
+	result := make([]exchangeSums, n)
 	var ready, done sync.WaitGroup
 	start := make(chan struct{})
 	for w := range n {
@@ -165,7 +172,7 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 		done.Add(1)
 		go func() {
 			defer done.Done()
-			open := make([]*handBatch, n)
+			open := make([]*exchangeBatch, n)
 			for r := range open {
 				open[r], _, _ = empty[w][r].Pop()
 			}
@@ -183,20 +190,20 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 					}
 					total.add(b.key[:b.n], b.a, b.b)
 					b.n = 0
-					empty[s][w].Push(b, Credit{})
+					empty[s][w].Push(b, shuffle.Credit{})
 				}
 				return ended
 			}
 			ready.Done()
 			<-start
 			ended := 0
-			send := func(r int, b *handBatch) {
-				for !full[w][r].Push(b, Credit{}) {
+			send := func(r int, b *exchangeBatch) {
+				for !full[w][r].Push(b, shuffle.Credit{}) {
 					ended += receive()
 					runtime.Gosched()
 				}
 			}
-			next := func(r int) *handBatch {
+			next := func(r int) *exchangeBatch {
 				for {
 					if b, ok, _ := empty[w][r].Pop(); ok {
 						return b
@@ -251,35 +258,47 @@ func runByHand(sources []source, rounds, batch int) ([]sums, time.Duration) {
 	return result, time.Since(begin)
 }
 
-// BenchmarkExchange hash-partitions three int64 columns between two workers. Both figures are wall time per row while both workers
-// run, each of them sender and receiver.
-func BenchmarkExchange(b *testing.B) {
+func benchExchange(ctx context.Context, w io.Writer, o Options) error {
+	fmt.Fprintf(w, "Hash partition and hand-over of three int64 columns between two workers, each sender and receiver; ns of wall time a row (%s)\n\n", machine())
+	t := newTable(w, "rows a batch", "turbo, ns/row", "loop, ns/row", "turbo / loop (speed)", "spread", "allocations a batch")
 	for _, batch := range []int{64, 1024, 4096} {
-		b.Run(fmt.Sprint(batch), func(b *testing.B) {
-			const count = 1 << 18
-			sources := []source{newSource(0, count), newSource(1, count)}
-			pool := memory.NewPool(0)
-			runExchange(pool, sources, 1, batch) // warm
-			var exchange, byHand time.Duration
-			rows := 0
-			for b.Loop() {
-				got, t1 := runExchange(pool, sources, 1, batch)
-				want, t2 := runByHand(sources, 1, batch)
-				exchange += t1
-				byHand += t2
-				for w := range want {
-					if got[w] != want[w] {
-						b.Fatalf("worker %d: exchange %+v, by hand %+v", w, got[w], want[w])
-					}
+		count, rounds := 1<<18, 32
+		if o.Quick {
+			rounds = 2
+		}
+		inputs := []exchangeInput{newExchangeInput(0, count), newExchangeInput(1, count)}
+		rows := int64(len(inputs) * count * rounds)
+		pool := newPool()
+		var got []exchangeSums
+		r, err := pairs(ctx, o.pairs(), func(context.Context) (Run, error) {
+			var took time.Duration
+			got, took = runExchange(pool, inputs, rounds, batch)
+			return Run{Rows: rows, Elapsed: took}, nil
+		}, func(context.Context) (Run, error) {
+			want, took := runByHand(inputs, rounds, batch)
+			for w := range want {
+				if got[w] != want[w] {
+					return Run{}, fmt.Errorf("worker %d: the exchange gave %+v, the loop %+v", w, got[w], want[w])
 				}
-				rows += len(sources) * count
 			}
-			b.ReportMetric(float64(exchange.Nanoseconds())/float64(rows), "ns/row")
-			b.ReportMetric(float64(byHand.Nanoseconds())/float64(rows), "hand-ns/row")
-			b.ReportMetric(float64(byHand)/float64(exchange), "of-hand")
-			if err := pool.CheckZero(); err != nil {
-				b.Error(err)
-			}
+			return Run{Rows: rows, Elapsed: took}, nil
 		})
+		if err != nil {
+			return err
+		}
+		allocations := func(rounds int) float64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			runExchange(pool, inputs, rounds, batch)
+			runtime.ReadMemStats(&after)
+			return float64(after.Mallocs - before.Mallocs)
+		}
+		more := (allocations(2*rounds) - allocations(rounds)) / float64(len(inputs)*count*rounds/batch)
+		if err := pool.CheckZero(); err != nil {
+			return err
+		}
+		t.row(fmt.Sprint(batch), fmt.Sprintf("%.1f", 1e3/r.Turbo), fmt.Sprintf("%.1f", 1e3/r.Loop), fmt.Sprintf("%.2f", r.Median),
+			fmt.Sprintf("%.2f to %.2f", r.Low, r.High), fmt.Sprintf("%.3f", max(more, 0)))
 	}
+	return benchHop(w, o)
 }
