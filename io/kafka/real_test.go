@@ -24,7 +24,7 @@ import (
 //
 //	TURBO_KAFKA=$(cat DIR/bootstrap) TURBO_KAFKA_DIR=DIR go test ./io/kafka -run Real
 //
-// TURBO_KAFKA is the address of its listener without login, TURBO_KAFKA_DIR the folder with the other addresses. With CI=true
+// TURBO_KAFKA is the address of its listener without login, TURBO_KAFKA_DIR the folder with the other addresses. Where TURBO_REAL is set (test/real.sh does)
 // they must be set.
 
 // realRig is a rig on the real broker with an admin client, or skips the test.
@@ -32,8 +32,8 @@ func realRig(t *testing.T) (*rig, *kadm.Client) {
 	t.Helper()
 	address := os.Getenv("TURBO_KAFKA")
 	if address == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CI=true and TURBO_KAFKA is not set: the tests against a real Kafka broker must run in CI (test/kafka/start.sh starts one)")
+		if os.Getenv("TURBO_REAL") != "" {
+			t.Fatal("TURBO_REAL is set and TURBO_KAFKA is not: the tests against a real Kafka broker must run here")
 		}
 		t.Skip("NOT RUN: TURBO_KAFKA is not set, so nothing was tested against a real Kafka broker (test/kafka/start.sh starts one)")
 	}
@@ -272,7 +272,7 @@ func TestRealSecurity(t *testing.T) {
 	address := func(name string) string {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			if os.Getenv("CI") == "true" {
+			if os.Getenv("TURBO_REAL") != "" {
 				t.Fatalf("TURBO_KAFKA_DIR must name the folder of a broker that was started with --secure: %v", err)
 			}
 			t.Skip("NOT RUN: TURBO_KAFKA_DIR does not name the folder of a broker that was started with --secure, so SASL, TLS and ACLs were not tested on a real broker")
