@@ -39,8 +39,8 @@ broker, row by row. Nothing but this program is needed.`,
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			d.out, d.line = c.OutOrStdout(), newStatusLine(c.ErrOrStderr())
-			if d.rows < 1000 || d.kills < 0 || d.parallelism < 1 {
-				return misused(errors.New("the demo needs --rows of at least 1000, --kills of at least 0 and --parallelism of at least 1"))
+			if d.rows < endsBegin || d.kills < 0 || d.parallelism < 1 {
+				return misused(fmt.Errorf("the demo needs --rows of at least %d, --kills of at least 0 and --parallelism of at least 1", endsBegin))
 			}
 			if err := d.run(ctx); err != nil {
 				if ctx.Err() != nil {
@@ -58,6 +58,9 @@ broker, row by row. Nothing but this program is needed.`,
 	c.Flags().IntVarP(&d.parallelism, "parallelism", "p", min(runtime.NumCPU(), 4), "workers of the job")
 	return c
 }
+
+// endsBegin is the number of rides from which on surely some pass the filter before the part that is held back.
+const endsBegin = 20_000
 
 type demo struct {
 	dir         string
@@ -93,6 +96,8 @@ func (d *demo) progress(format string, args ...any) {
 
 func (d *demo) run(ctx context.Context) (err error) {
 	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	remove, err := d.prepare()
 	if err != nil {
 		return err
@@ -255,9 +260,6 @@ func (d *demo) work(ctx context.Context) error {
 	}
 }
 
-// endsBegin is the number of rides from which on surely some pass the filter before the part that is held back.
-const endsBegin = 20_000
-
 // kill waits until the job has committed and is well on its way, and kills it.
 func (d *demo) kill(ctx context.Context, p *demoProcess, n int) error {
 	before := d.state()
@@ -265,7 +267,7 @@ func (d *demo) kill(ctx context.Context, p *demoProcess, n int) error {
 	var s *ledger.State
 	for {
 		d.look(p)
-		if s = d.state(); s != nil && s.Last != nil && s.Balance.Read >= goal && (s.Rows > 0 || d.rows < endsBegin) && (before == nil || before.Last == nil || s.Last.Checkpoint > before.Last.Checkpoint) {
+		if s = d.state(); s != nil && s.Last != nil && s.Balance.Read >= goal && s.Rows > 0 && (before == nil || before.Last == nil || s.Last.Checkpoint > before.Last.Checkpoint) {
 			break
 		}
 		if !p.running() {
@@ -285,7 +287,9 @@ func (d *demo) kill(ctx context.Context, p *demoProcess, n int) error {
 	produced, after, hidden := d.rides.produced.Load(), d.state(), hiddenFiles(d.paths.out)
 	d.tell("4. Kill -9 (%d of %d) %.1f s after its start, with %s of the rides produced. The newest checkpoint in the ledger was %d: %s read, %s visible in %s.",
 		n+1, d.kills, time.Since(p.started).Seconds(), number(produced), after.Last.Checkpoint, many(after.Balance.Read, "ride"), many(after.Rows, "row"), many(int64(len(after.Visible)), "file"))
-	d.tell("   %s, invisible to readers, died with it: what the job had read since that checkpoint.", many(int64(hidden), "unfinished file"))
+	if hidden > 0 {
+		d.tell("   %s, invisible to readers, died with it: what the job had read since that checkpoint.", many(int64(hidden), "unfinished file"))
+	}
 	v := &verification{Dir: d.paths.out, out: io.Discard}
 	if err := v.run(ctx, nil); err != nil {
 		return err
@@ -418,7 +422,11 @@ func (d *demo) prove(ctx context.Context) error {
 	if counted != v.Rows.Found {
 		return fmt.Errorf("the proof has failed: the counts per cell add up to %d, and the files have %d rows", counted, v.Rows.Found)
 	}
-	d.tell("   The counts per cell, which lived in the job's state across the kill, add up to the same %s.", number(counted))
+	across := ""
+	if d.kills > 0 {
+		across = " across the kill"
+	}
+	d.tell("   The counts per cell, which lived in the job's state%s, add up to the same %s.", across, number(counted))
 	d.tell("7. Proven: of %s produced, the %s that pass the filter are in the files, each exactly once; nothing is missing, nothing is twice.", many(d.rows, "ride"), number(v.Rows.Found))
 	return nil
 }
@@ -469,7 +477,7 @@ func (d *demo) figures(took time.Duration) {
 	}
 	d.tell("%s.", text)
 	if d.keep {
-		d.tell("   Everything is in %s. To look at it with the broker: turbo dev kafka --dir %s, then turbo verify %s --source %s.", d.dir, d.paths.broker, d.paths.out, d.paths.spec)
+		d.tell("   Everything is in %s. To look at it with the broker: turbo dev kafka --dir %s --port 0, then turbo verify %s --source %s.", d.dir, d.paths.broker, d.paths.out, d.paths.spec)
 	}
 }
 

@@ -27,7 +27,7 @@ var rideFields = []core.Field{
 	{Name: "passengers", Type: core.Of(core.Int32)},
 }
 
-// rides makes seeded rides and produces them as CSV, split n of the generator to partition n.
+// rideProducer makes seeded rides and produces them as CSV, split n of the generator to partition n.
 type rideProducer struct {
 	total    int64
 	per      [demoPartitions]int64 // rows of each partition

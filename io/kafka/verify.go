@@ -145,7 +145,7 @@ func (a *auditor) read(ctx context.Context) (err error) {
 			x.Deleted = min(x.Start, x.To) - x.From
 			next[key] += x.Deleted
 		}
-		spans[key] = Span{next[key], x.To}
+		spans[key] = Span{next[key], min(x.To, x.End)}
 	}
 	err = a.scan(ctx, spans, a.source.committed, func(key partitionKey, records []*kgo.Record) error {
 		x := at[key]
@@ -316,7 +316,7 @@ func (a *auditor) explainHoles(ctx context.Context) error {
 			continue
 		}
 		key := partitionKey{x.Topic, x.Partition}
-		at[key], spans[key] = x, Span{x.holes[0].From, x.holes[len(x.holes)-1].To}
+		at[key], spans[key] = x, Span{x.holes[0].From, min(x.holes[len(x.holes)-1].To, x.End)}
 		if len(names) == 0 || names[len(names)-1] != x.Topic {
 			names = append(names, x.Topic)
 		}
