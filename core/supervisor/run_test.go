@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -39,7 +40,11 @@ func TestRestarts(t *testing.T) {
 			w.fail = c.fail
 			job := w.job(2)
 			job.Restart, job.Interval = c.restart, 3*time.Millisecond
-			result, err := w.run(context.Background(), job, nil)
+			result, err := w.run(context.Background(), job, func(s *supervisor.Supervisor) {
+				for s.Status().State != supervisor.Ended { // somebody looks without a pause
+					runtime.Gosched()
+				}
+			})
 			if result.Restarts != c.restarts || w.opened != c.restarts+1 {
 				t.Errorf("%d restarts, %d attempts; want %d restarts", result.Restarts, w.opened, c.restarts)
 			}

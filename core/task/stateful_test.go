@@ -126,9 +126,7 @@ func (s *lineSink) Commit(_ context.Context, info core.CommitInfo, parts [][]byt
 		return nil
 	}
 	s.done = info.Checkpoint
-	for _, line := range strings.Fields(string(bytes.Join(parts, nil))) {
-		s.visible = append(s.visible, line)
-	}
+	s.visible = append(s.visible, strings.Fields(string(bytes.Join(parts, nil)))...)
 	return nil
 }
 func (s *lineSink) Close() error { return nil }
