@@ -52,6 +52,13 @@ func bareChild(ctx context.Context, r childRequest) error {
 	return answer(rows)
 }
 
+// jobAnswer is what a job's child says.
+type jobAnswer struct {
+	Checkpoints   int64
+	Read, Written int64
+	Elapsed       time.Duration
+}
+
 // jobChild runs a job spec, as `turbo run` does.
 func jobChild(ctx context.Context, r childRequest) error {
 	j, err := job.Parse([]byte(r.Job), job.Options{File: "bench.yaml"})
@@ -62,11 +69,15 @@ func jobChild(ctx context.Context, r childRequest) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	result, err := p.Run(ctx)
 	if err != nil {
 		return err
 	}
-	return answer(result.Checkpoints.Completed)
+	a := jobAnswer{Checkpoints: int64(result.Checkpoints.Completed), Elapsed: time.Since(began)}
+	nodes := p.Supervisor.Status().Nodes
+	a.Read, a.Written = nodes[0].Counters.In, nodes[len(nodes)-1].Counters.In
+	return answer(a)
 }
 
 // fillTopic makes a topic and fills it with rows records, spread over the partitions; record returns the i-th, appended to dst.

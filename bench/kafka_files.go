@@ -94,12 +94,12 @@ func benchKafkaFiles(ctx context.Context, w io.Writer, o Options) error {
 					return Run{}, err
 				}
 				defer os.RemoveAll(dir)
-				var checkpoints float64
-				cpu, err := runChild(ctx, childRequest{Role: "job", Job: c.spec(address, topic, dir)}, &checkpoints)
+				var got jobAnswer
+				cpu, err := runChild(ctx, childRequest{Role: "job", Job: c.spec(address, topic, dir)}, &got)
 				if err != nil {
 					return Run{}, err
 				}
-				return Run{Rows: c.rows, Elapsed: cpu, Notes: map[string]float64{"checkpoints": checkpoints}}, c.check(filepath.Join(dir, "out"), c.rows)
+				return Run{Rows: c.rows, Elapsed: cpu, Notes: map[string]float64{"checkpoints": float64(got.Checkpoints)}}, c.check(filepath.Join(dir, "out"), c.rows)
 			}
 			bare := func(ctx context.Context) (Run, error) {
 				var rows int64
