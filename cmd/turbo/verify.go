@@ -148,7 +148,9 @@ func (v *verification) ledger(r *ledger.Report) {
 		found[p.Kind]++
 		v.wrong("%s", p)
 	}
-	if found[ledger.Missing]+found[ledger.Changed]+found[ledger.Rows]+found[ledger.Pending] == 0 {
+	if r.Files == 0 && len(r.Problems) == 0 {
+		v.note("no file is visible yet")
+	} else if found[ledger.Missing]+found[ledger.Changed]+found[ledger.Rows]+found[ledger.Pending] == 0 {
 		v.ok("every delivered file is there with its bytes, checksum and rows: %s, %s, %s", many(int64(r.Files), "file"), many(r.Rows, "row"), size(r.Bytes))
 	}
 	if found[ledger.Extra] == 0 {

@@ -177,10 +177,11 @@ func (c *comparison) expect(s *slot, b *core.Batch) error {
 	}
 	for k := range rows {
 		at := b.Row(k)
-		h := hashes[at]
+		i := at
 		if dense {
-			h = hashes[k]
+			i = k
 		}
+		h := hashes[i]
 		c.expected.add(h)
 		if c.located {
 			s.want[b.Columns[c.way.offset].Int64s()[at]-s.from] = fingerprint(h)

@@ -286,6 +286,30 @@ func (v *verification) rows(ctx context.Context, c *comparison, known bool) erro
 	return nil
 }
 
+// except names the columns whose values are not compared.
+func (c *comparison) except() string {
+	var clock, paths []string
+	for i, f := range c.way.sink.Schema.Fields {
+		switch {
+		case !c.way.fixed[i]:
+			clock = append(clock, f.Name)
+		case c.way.byPath[f.Name] && i != c.way.partition && i != c.way.topic:
+			paths = append(paths, f.Name)
+		}
+	}
+	var parts []string
+	if len(clock) > 0 {
+		parts = append(parts, strings.Join(clock, ", ")+" (by the clock)")
+	}
+	if len(paths) > 0 {
+		parts = append(parts, strings.Join(paths, ", ")+" (in directory names)")
+	}
+	if parts == nil {
+		return ""
+	}
+	return " but for " + strings.Join(parts, " and ")
+}
+
 // together tells the comparison of all rows at once.
 func (v *verification) together(c *comparison, known bool, damaged int) {
 	v.note("single rows cannot be told apart: %s. All rows together are compared", c.why)
@@ -303,7 +327,7 @@ func (v *verification) together(c *comparison, known bool, damaged int) {
 	case c.found != c.expected:
 		v.wrong("the files have as many rows as the records give (%s), but not the same ones", number(c.found.Rows))
 	default:
-		v.ok("the records give %s by the job's filters and columns, and the visible files have exactly these, in number and in the sum of their fingerprints", many(c.expected.Rows, "row"))
+		v.ok("the records give %s by the job's filters and columns, and the visible files have exactly these, in number and in the sum of their fingerprints%s", many(c.expected.Rows, "row"), c.except())
 	}
 }
 
@@ -336,8 +360,10 @@ func (v *verification) apart(c *comparison, damaged int) {
 		v.ok("row by row: each of the %s has its record on the broker, none is there twice", many(good, "row"))
 		v.note("%s: which rows must be there cannot be said from the broker alone; that the balance holds is what speaks for it", c.way.thinned)
 	case c.missing.N > 0 && c.missing.N != v.Ledger.OpenRows:
+	case c.missing.N > 0:
+		v.ok("row by row: the job's filters keep %s of the records; %s of them are visible, each in exactly one file, with the same values%s; nothing else is there; those in open files are not compared",
+			number(c.expected.Rows), number(good), c.except())
 	default:
-		v.ok("row by row: the job's filters keep %s of the records; each of them is in exactly one file%s, with the same values; nothing else is there",
-			number(c.expected.Rows), map[bool]string{true: ", or in one that is still open"}[c.missing.N > 0])
+		v.ok("row by row: the job's filters keep %s of the records; each of them is in exactly one file, with the same values%s; nothing else is there", number(c.expected.Rows), c.except())
 	}
 }

@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"turbo/internal/devbroker"
+	"turbo/internal/vfs"
+	"turbo/io/ledger"
 )
 
 // asCommand makes the test binary behave as turbo: the demo starts its job from os.Executable.
@@ -228,6 +231,57 @@ func TestVerifyTransactions(t *testing.T) {
 	w.expect(out, err, false,
 		"numbers partition 1, offsets 0 to 18: 12 records, 3 transaction markers, 4 records of aborted transactions",
 		"the broker has 32 records in these ranges, and so many the job has read", "filters keep 22 of the records")
+}
+
+// A killed job has files that are not visible yet.
+func TestVerifyOpen(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	w := newWorld(t, located+", at: NOW()", "json")
+	replaceInFile(t, w.spec, "interval: 10s", "interval: 20ms")
+	replaceInFile(t, w.spec, "stop: end", "stop: never")
+	w.produce(numbers(0, 900)...)
+	p, err := startDemoProcess(w.spec, new(atomic.Int64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.kill()
+	for {
+		if s, err := ledger.Read(vfs.OS(), w.out); err == nil && s.Balance.Read == 900 {
+			break
+		}
+		if !p.running() {
+			t.Fatal(p.failure())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.kill()
+	out, err := w.verify(true)
+	w.expect(out, err, false, "no file is visible yet", "600 rows in 1 file still open", "the job has not ended",
+		"600 rows in no visible file: as many as are durable in files that are still open",
+		"keep 600 of the records; 0 of them are visible, each in exactly one file, with the same values but for at (by the clock)")
+}
+
+// Only the newest run's rows are compared when an earlier run's files are kept.
+func TestVerifyAppended(t *testing.T) {
+	w := newWorld(t, located, "json, existing: append")
+	w.produce(numbers(0, 90)...)
+	w.run()
+	w.produce(numbers(90, 120)...)
+	if out, err := turbo(t, "run", "--fresh", w.spec); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := w.verify(true)
+	w.expect(out, err, false, "of 2 runs in the ledger", "2 files, 140 rows", "1 file of earlier runs", "keep 80 of the records; each of them is in exactly one file")
+}
+
+func TestVerifyDeduplicated(t *testing.T) {
+	w := newWorld(t, located, "json")
+	replaceInFile(t, w.spec, "    filter:", "    deduplicate: {key: [n], ttl: 1h, clock: processing}\n    filter:")
+	w.produce(numbers(0, 90)...)
+	w.produce(numbers(0, 30)...)
+	w.run()
+	out, err := w.verify(true)
+	w.expect(out, err, false, "+ 20 deduplicated", "each of the 60 rows has its record on the broker, none is there twice", "some removes duplicates: which rows must be there")
 }
 
 func TestVerifyWrongJob(t *testing.T) {
