@@ -348,7 +348,7 @@ func TestLastCheckpointIsTold(t *testing.T) {
 // returned yet. Nothing may stay frozen, or the next checkpoint would fail the job.
 func TestAbortWhileFreezing(t *testing.T) {
 	pool := memory.NewPool(64 << 20)
-	a, err := Open(context.Background(), keyedGraph(t, pool, clock.Real(), newKeyedOutputs(), 2, 10, 10, 0), nil, nil)
+	a, err := Open(context.Background(), keyedGraph(t, pool, clock.Real(), newKeyedOutputs(false), 2, 10, 10, 0), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -112,13 +113,16 @@ func (r *keyedReader) Close() error { r.b.Close(); return nil }
 
 // lineSink keeps rows as text: visible once committed, in the order of commits.
 type lineSink struct {
-	mu      sync.Mutex
-	visible []string
-	done    uint64
+	stubborn bool // writers are often full, without waking anybody: for the simulation, which polls
+	mu       sync.Mutex
+	visible  []string
+	done     uint64
 }
 
 func (s *lineSink) Open(context.Context, *core.RestoredSink) error { return nil }
-func (s *lineSink) Writer(int) (core.SinkWriter, error)            { return &lineWriter{}, nil }
+func (s *lineSink) Writer(int) (core.SinkWriter, error) {
+	return &lineWriter{stubborn: s.stubborn}, nil
+}
 func (s *lineSink) Commit(_ context.Context, info core.CommitInfo, parts [][]byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +136,9 @@ func (s *lineSink) Commit(_ context.Context, info core.CommitInfo, parts [][]byt
 func (s *lineSink) Close() error { return nil }
 
 type lineWriter struct {
-	rows  []byte
-	polls int
+	stubborn bool
+	rows     []byte
+	polls    int
 }
 
 func (w *lineWriter) Write(b *core.Batch) error {
@@ -148,7 +153,7 @@ func (w *lineWriter) Write(b *core.Batch) error {
 	b.Release()
 	return nil
 }
-func (w *lineWriter) Full() bool      { w.polls++; return w.polls%4 == 0 }
+func (w *lineWriter) Full() bool      { w.polls++; return w.stubborn && w.polls%4 == 0 }
 func (w *lineWriter) SetWaker(func()) {}
 func (w *lineWriter) Prepare(_ uint64, _ bool, done func([]byte, error)) {
 	rows := w.rows
@@ -172,8 +177,9 @@ var aggregateCalls = []ops.Call{{Function: ops.Count, Argument: -1, Name: "n"}, 
 // keyedOutputs are the sinks of keyedGraph.
 type keyedOutputs struct{ every, last, unique, ttl *lineSink }
 
-func newKeyedOutputs() *keyedOutputs {
-	return &keyedOutputs{&lineSink{}, &lineSink{}, &lineSink{}, &lineSink{}}
+func newKeyedOutputs(stubborn bool) *keyedOutputs {
+	sink := func() *lineSink { return &lineSink{stubborn: stubborn} }
+	return &keyedOutputs{sink(), sink(), sink(), sink()}
 }
 
 func keyedGraph(t testing.TB, pool *memory.Pool, c clock.Clock, o *keyedOutputs, workers, perSplit, batch int, timeout time.Duration) *Graph {
@@ -257,7 +263,7 @@ func (o *keyedOutputs) check(perSplit int) error {
 // TestSimulatedState runs keyed operators with the real page protocol under the seeded scheduler: checkpoints at random moments, given up
 // early or late, failing writes of pages, crashes of the process and of the power, restarts at other parallelisms.
 func TestSimulatedState(t *testing.T) {
-	seeds := uint64(150)
+	seeds := uint64(100)
 	if testing.Short() {
 		seeds = 20
 	}
@@ -266,7 +272,7 @@ func TestSimulatedState(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		perSplit, batch := 1+r.IntN(150), 1+r.IntN(10)
 		timeout := []time.Duration{-1, 0, 50 * time.Microsecond, time.Millisecond}[r.IntN(4)]
-		manual, disk, out, c := clock.NewManual(time.Unix(0, 0)), modelstore.NewDisk(), newKeyedOutputs(), &testCheckpoints{}
+		manual, disk, out, c := clock.NewManual(time.Unix(0, 0)), modelstore.NewDisk(), newKeyedOutputs(true), &testCheckpoints{}
 		for attempt, finished := 0, false; !finished; attempt++ {
 			pool := memory.NewPool(64 << 20)
 			disk.SetFault(nil)
@@ -298,7 +304,7 @@ func TestSimulatedState(t *testing.T) {
 			a.to = c // uploads are run by the scheduler below
 			crash, rounds := -1, 0
 			if attempt < 6 {
-				crash = r.IntN(4000)
+				crash = r.IntN(2000)
 			}
 			err = simulate(a, r, manual, func() bool {
 				if rounds++; rounds == crash {
@@ -394,4 +400,72 @@ func (p *punctual) Process(port int, b *core.Batch, out core.Emitter) error {
 func (p *punctual) Advance(t core.Time, out core.Emitter) error {
 	p.mark = t
 	return p.Operator.Advance(t, out)
+}
+
+// TestRealWorkersWithState runs the same graph on goroutines: checkpoints as fast as they go, some given up early, crashes, rescaling. No
+// goroutine is left.
+func TestRealWorkersWithState(t *testing.T) {
+	const perSplit = 4000
+	before := runtime.NumGoroutine()
+	r := rand.New(rand.NewPCG(3, 3))
+	disk, out, c := modelstore.NewDisk(), newKeyedOutputs(false), &testCheckpoints{}
+	complete := 0
+	for attempt, finished := 0, false; !finished; attempt++ {
+		pool := memory.NewPool(256 << 20)
+		c.store = ckpt.NewStore(disk.Open(), ckpt.StoreOptions{})
+		at, sum := uint64(0), ckpt.Summary{}
+		if c.manifest != nil {
+			at, sum = c.manifest.Checkpoint, c.manifest.Store
+		}
+		if _, err := c.store.Recover(at, sum); err != nil {
+			t.Fatal(err)
+		}
+		timeout := []time.Duration{-1, 0, 100 * time.Microsecond, 5 * time.Millisecond}[attempt%4]
+		a, err := Open(context.Background(), keyedGraph(t, pool, clock.Real(), out, 1+attempt%4, perSplit, 8, timeout), c.manifest, PageSource(c.store, at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.restart(a)
+		a.Start(c)
+		for i := 0; !finished && (attempt >= 6 || i < 100); i++ {
+			c.mu.Lock()
+			ended, err := c.ended == len(a.tasks), c.err
+			c.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended {
+				c.begin(ckpt.End)
+			} else {
+				c.begin(ckpt.Periodic)
+			}
+			if r.IntN(20) == 0 {
+				c.abort()
+			}
+			if m := c.poll(r.IntN(10) == 0); m != nil {
+				finished = m.Finished
+				complete++
+			}
+			time.Sleep(20 * time.Microsecond)
+		}
+		c.mu.Lock()
+		c.crashed = true
+		c.mu.Unlock()
+		a.Stop()
+		<-a.Done()
+		if err := errors.Join(a.Err(), c.err, a.Close(), c.store.Close(), pool.CheckZero()); err != nil {
+			t.Fatal(err)
+		}
+		disk.CrashRandom(uint64(attempt))
+	}
+	if err := out.check(perSplit); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d checkpoints complete", complete)
+	for i := 0; runtime.NumGoroutine() > before; i++ {
+		if i == 500 {
+			t.Fatalf("%d goroutines are left, there were %d", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
 }
