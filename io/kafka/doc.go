@@ -6,7 +6,7 @@
 // errors.go puts Kafka's errors into words; topics.go finds partitions; offsets.go says where each begins and stops, and checks
 // restored positions; probe.go looks at the log itself; source.go owns the splits and their division over readers; fetcher.go is
 // one reader's loop; fetchsize.go keeps it within its memory; decode.go turns records into rows; recordpool.go reuses record arrays;
-// background.go looks for new partitions and commits to the group; sink.go and writer.go are the sink.
+// background.go looks for new partitions and commits to the group; sink.go and writer.go are the sink; verify.go compares ranges with the log, for turbo verify.
 //
 // How the source reads. Each reader has a client of its own that consumes exactly its partitions at exact offsets: no consumer
 // group, no rebalance. Its goroutine polls, decodes a run of records of one partition straight into a batch, and hands it over; the
