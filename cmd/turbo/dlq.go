@@ -194,7 +194,7 @@ once more or --mark notes it as sent.
 		},
 	}
 	f.add(c)
-	c.Flags().StringVar(&r.corrected, "corrected", "", "file of corrected letters, as `dlq list --json` prints them")
+	c.Flags().StringVar(&r.corrected, "corrected", "", "file of corrected letters, as dlq list --json prints them")
 	c.Flags().StringVar(&r.to, "to", "", "write the values into this new file instead of the topic")
 	c.Flags().BoolVar(&r.again, "again", false, "also send those that were sent back, or may have been")
 	c.Flags().BoolVar(&r.mark, "mark", false, "send nothing, only note the letters as sent")

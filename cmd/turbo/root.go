@@ -24,7 +24,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors(), newVerify(), newDemo())
-	root.AddCommand(newValidate(), newStatus(), newStop(), newDev(), newBench(), newDLQ())
+	root.AddCommand(newValidate(), newStatus(), newStop(), newDev(), newBench(), newDLQ(), newReference())
 	return root
 }
 

@@ -21,7 +21,7 @@ func TestReferenceIsUpToDate(t *testing.T) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
-		if err == nil && pages[filepath.ToSlash(name)] == "" {
+		if err == nil && pages[filepath.ToSlash(name)] == "" && name != commandLine {
 			t.Errorf("%s: nothing makes this page any more: run go run ./internal/docgen", name)
 		}
 		return err

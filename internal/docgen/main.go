@@ -1,10 +1,11 @@
 // Command docgen writes docs/reference from the descriptions that the code itself works with: the fields of the job spec, the registry of
-// connectors and formats, the table of functions. Run it at the root of the repository: go run ./internal/docgen.
+// connectors and formats, the table of functions, the commands. Run it at the root of the repository: go run ./internal/docgen.
 package main
 
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	_ "turbo/run/all"
@@ -20,7 +21,12 @@ func main() {
 // write brings dir up to date and removes pages that nothing makes any more.
 func write(dir string) error {
 	pages := Pages()
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	cli, err := exec.Command("go", "run", "./cmd/turbo", "reference").Output()
+	if err != nil {
+		return fmt.Errorf("the page of the command line: %w", err)
+	}
+	pages[commandLine] = string(cli)
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".md" {
 			if os.IsNotExist(err) {
 				return nil

@@ -13,11 +13,14 @@ import (
 
 const generated = "<!-- Written by go run ./internal/docgen: change the code's descriptions, not this page. -->\n\n"
 
-// Pages returns every page of the reference by its path below docs/reference.
+// commandLine is the page that cmd/turbo makes of its own commands (its test compares it).
+const commandLine = "cli.md"
+
+// Pages returns every page of the reference by its path below docs/reference, but for commandLine.
 func Pages() map[string]string {
 	pages := map[string]string{"job.md": jobPage(), "functions.md": functionsPage()}
 	var index strings.Builder
-	index.WriteString(generated + "# Reference\n\n- [The job spec](job.md)\n- [Expressions and functions](functions.md)\n")
+	index.WriteString(generated + "# Reference\n\n- [The job spec](job.md)\n- [Expressions and functions](functions.md)\n- [The command line](" + commandLine + ")\n")
 	list := func(title, dir string, names []string, page func(string) (summary, text string)) {
 		fmt.Fprintf(&index, "\n## %s\n\n", title)
 		for _, n := range names {
