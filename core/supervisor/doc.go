@@ -6,7 +6,7 @@
 //
 //  1. One process at a time works on a state directory: it is locked before anything in it is read.
 //  2. An attempt begins at the newest complete checkpoint, whose output is committed (again) before the first row is read.
-//  3. Falling back to an older checkpoint happens only after every sink that can has withdrawn what the newer ones made visible;
-//     when one fails to, the job refuses to start and says so.
+//  3. Falling back goes to the newest checkpoint that does not share the damage, and happens only after every sink that can has withdrawn
+//     what the newer ones made visible; when one fails to, or there is no such checkpoint, the job refuses to start and says so.
 //  4. A bounded job that has finished does nothing when it is run again: it says so.
 package supervisor

@@ -263,7 +263,7 @@ func (o *keyedOutputs) check(perSplit int) error {
 // TestSimulatedState runs keyed operators with the real page protocol under the seeded scheduler: checkpoints at random moments, given up
 // early or late, failing writes of pages, crashes of the process and of the power, restarts at other parallelisms.
 func TestSimulatedState(t *testing.T) {
-	seeds := uint64(100)
+	seeds := uint64(100 / raceFactor)
 	if testing.Short() {
 		seeds = 20
 	}
@@ -376,7 +376,7 @@ func TestSimulatedState(t *testing.T) {
 		}
 	}
 	t.Logf("%d checkpoints complete, %d times given up early, %d crashes", complete, aborted, crashes)
-	if !testing.Short() && (complete < 100 || crashes < 20) {
+	if !testing.Short() && raceFactor == 1 && (complete < 100 || crashes < 20) {
 		t.Errorf("the simulation did little: %d checkpoints, %d crashes", complete, crashes)
 	}
 }
@@ -405,7 +405,7 @@ func (p *punctual) Advance(t core.Time, out core.Emitter) error {
 // TestRealWorkersWithState runs the same graph on goroutines: checkpoints as fast as they go, some given up early, crashes, rescaling. No
 // goroutine is left.
 func TestRealWorkersWithState(t *testing.T) {
-	const perSplit = 4000
+	const perSplit = 4000 / raceFactor
 	before := runtime.NumGoroutine()
 	r := rand.New(rand.NewPCG(3, 3))
 	disk, out, c := modelstore.NewDisk(), newKeyedOutputs(false), &testCheckpoints{}

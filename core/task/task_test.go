@@ -274,7 +274,7 @@ func simulate(a *Attempt, r *rand.Rand, c *clock.Manual, each func() (stop bool)
 // TestSimulatedJobs runs jobs under a seeded scheduler, with checkpoints at random moments, some of them given up, crashes,
 // restarts at other parallelisms, and compares what the sink made visible with what must be there.
 func TestSimulatedJobs(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(300 / raceFactor) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		rows, batch := 1+r.IntN(400), 1+r.IntN(30)
 		exchange := Exchange(r.IntN(5))
