@@ -16,8 +16,10 @@ import (
 type Options struct {
 	Pairs int  // interleaved pairs, default 10
 	Quick bool // fewer rows and pairs: to see that it works
-	// Dir is where benchmarks that write files may do so, and where plots go.
+	// Dir is where benchmarks that write files may do so; they remove them.
 	Dir string
+	// Plots is where plots go; empty: Dir.
+	Plots string
 }
 
 func (o Options) pairs() int {

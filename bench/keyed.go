@@ -177,7 +177,11 @@ func (o Options) keyedRows() (rows int, total int64) {
 func benchKeyed(ctx context.Context, w io.Writer, o Options) error {
 	fmt.Fprintf(w, "Running count and sum by key, million rows a second over %d workers (%s)\n\n", keyedWorkers, machine())
 	t := newTable(w, "keys", "turbo", "loop", "turbo / loop", "spread")
-	for _, keys := range []int{1_000, 10_000, 100_000, 1_000_000} {
+	sizes := []int{1_000, 10_000, 100_000, 1_000_000}
+	if o.Quick {
+		sizes = sizes[1:2]
+	}
+	for _, keys := range sizes {
 		rows, total := o.keyedRows()
 		input := newKeyedInput(rows, keys)
 		job := newKeyedJob(input, int(total)/rows)
@@ -213,7 +217,11 @@ func checkAnswers(ctx context.Context, input []keyedInput, dir string) error {
 func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
 	fmt.Fprintf(w, "Running count and sum by key with a checkpoint every second, beside none (%s)\n\n", machine())
 	t := newTable(w, "keys", "with", "without", "with / without", "spread", "checkpoints a run", "MB a checkpoint")
-	for _, keys := range []int{10_000, 1_000_000} {
+	sizes := []int{10_000, 1_000_000}
+	if o.Quick {
+		sizes = sizes[:1]
+	}
+	for _, keys := range sizes {
 		rows, total := o.keyedRows()
 		input := newKeyedInput(rows, keys)
 		probe := newKeyedJob(input, int(total)/rows)
@@ -224,12 +232,18 @@ func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
 		}
 		seconds := 17.0 // 15 checkpoints and some
 		if o.Quick {
-			seconds = 2
+			seconds = 1.2
 		}
-		job := newKeyedJob(input, int(seconds*first.perSecond()*1e6)/(rows*keyedWorkers))
+		job := newKeyedJob(input, 0)
 		job.dir = o.Dir
-		r, err := pairs(ctx, min(o.pairs(), 10), func(ctx context.Context) (Run, error) { job.interval = time.Second; return job.run(ctx, false) },
-			func(ctx context.Context) (Run, error) { job.interval = 0; return job.run(ctx, false) })
+		repeat := int(seconds * first.perSecond() * 1e6 / float64(rows*keyedWorkers))
+		r, err := pairs(ctx, o.pairs(), func(ctx context.Context) (Run, error) {
+			job.interval, job.repeat = time.Second, repeat
+			return job.run(ctx, false)
+		}, func(ctx context.Context) (Run, error) { // its speed is known sooner
+			job.interval, job.repeat = 0, max(repeat/3, 1)
+			return job.run(ctx, false)
+		})
 		job.close()
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (o Options) scale(n int) int {
 func benchLatency(ctx context.Context, w io.Writer, o Options) error {
 	fmt.Fprintf(w, "Two workers, a hash exchange between source and sink, three int64 columns, %d rows handed over at a time (%s)\n\n", sweepHand, machine())
 	points := make([]point, len(settings))
-	rounds := 5
+	rounds := 3
 	if o.Quick {
 		rounds = 1
 	}
@@ -78,7 +79,7 @@ func benchLatency(ctx context.Context, w io.Writer, o Options) error {
 	for at, rate := range [2]float64{common, trickle} {
 		seconds := 2.0
 		if o.Quick {
-			seconds = 0.4
+			seconds = 0.35
 		}
 		for i := range points {
 			points[i].at[at] = hdrhistogram.New(1, 60_000_000, 3)
@@ -105,7 +106,7 @@ func benchLatency(ctx context.Context, w io.Writer, o Options) error {
 		}
 		t.row(cells...)
 	}
-	path := filepath.Join(o.Dir, "buffer-timeout.png")
+	path := filepath.Join(cmp.Or(o.Plots, o.Dir), "buffer-timeout.png")
 	if err := plotSweep(points, common*flowWorkers, path); err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func benchSmallBatches(ctx context.Context, w io.Writer, o Options) error {
 	t := newTable(w, "rows at a time", "source", "at 1 ms", "at 100 ms", "1 ms / 100 ms", "spread", "at 0", "0 / 100 ms", "spread")
 	for _, queued := range []bool{false, true} {
 		for _, hand := range []int{1, 64, 4096} {
-			rows := map[int]int{1: 2_000_000, 64: 10_000_000, 4096: 20_000_000}[hand]
+			rows := map[int]int{1: 2_000_000, 64: 20_000_000, 4096: 40_000_000}[hand]
 			if queued && hand == 1 {
 				rows = 500_000
 			}
