@@ -1,6 +1,7 @@
 package badgerstore_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -180,5 +181,55 @@ func TestOpenAfterAKillInFileCreation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestDamagedFooterIsAnError damages the lengths at the end of a table, at which Badger itself panics beyond anybody's reach.
+func TestDamagedFooterIsAnError(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pages")
+	store, err := badgerstore.Open(dir, badgerstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Recover(0, ckpt.Summary{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Begin(1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Write(1, []ckpt.Page{{ID: ckpt.PageID{Operator: "o", Table: "t"}, Kind: ckpt.Whole, Data: make([]byte, 100)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no table: %v", err)
+	}
+	whole, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	checksum := int(whole[len(whole)-1]) // its length is below 256
+	for _, at := range []int{len(whole) - 4, len(whole) - 8 - checksum} {
+		content := bytes.Clone(whole)
+		content[at] = 0x11
+		if err := os.WriteFile(names[0], content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := badgerstore.Open(dir, badgerstore.Options{}); !errors.Is(err, ckpt.ErrDamaged) || !strings.Contains(err.Error(), "footer") {
+			t.Errorf("byte %d of %d: %v", at, len(whole), err)
+		}
+	}
+	if err := os.WriteFile(names[0], whole, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	store, err = badgerstore.Open(dir, badgerstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -98,6 +99,9 @@ func OpenBackend(dir string, o Options) (ckpt.Backend, error) {
 		}
 	}
 	err = dropEmpty(dir, o.FS)
+	if err == nil {
+		err = checkTables(dir, o.FS)
+	}
 	var db *badger.DB
 	if err == nil {
 		db, err = open(dir, o)
@@ -106,7 +110,7 @@ func OpenBackend(dir string, o Options) (ckpt.Backend, error) {
 		if o.Account != nil {
 			o.Account.Unreserve(o.Memory())
 		}
-		return nil, fmt.Errorf("page store %s cannot be opened: %w", dir, err)
+		return nil, fmt.Errorf("page store %s cannot be opened: %w; if its files are damaged, restore the state directory from a backup, or start again with --fresh", dir, err)
 	}
 	return &backend{db: db, dir: dir, opts: o, synced: map[string]bool{}}, nil
 }
@@ -132,6 +136,51 @@ func dropEmpty(dir string, f vfs.FS) error {
 		}
 		if err := f.Remove(name); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkTables looks at the ends of Badger's tables. Lengths that cannot be make Badger panic on a goroutine of its own, where nobody can
+// recover it; everything else in a table is under a checksum, and gives an error.
+func checkTables(dir string, f vfs.FS) error {
+	entries, err := f.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() || filepath.Ext(e.Name()) != ".sst" {
+			continue
+		}
+		if err := checkTable(filepath.Join(dir, e.Name()), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTable checks the footer: index, its length (4 bytes), checksum, its length (4 bytes).
+func checkTable(name string, f vfs.FS) error {
+	file, err := f.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 { // made by a process that was killed, and not in Badger's manifest
+		return err
+	}
+	end := info.Size()
+	for range 2 {
+		var length [4]byte
+		if end -= 4; end >= 0 {
+			if _, err := file.ReadAt(length[:], end); err != nil {
+				return err
+			}
+			end -= int64(binary.BigEndian.Uint32(length[:]))
+		}
+		if end < 0 {
+			return fmt.Errorf("%w: table %s: its footer is not what Badger wrote", ckpt.ErrDamaged, name)
 		}
 	}
 	return nil
