@@ -99,7 +99,7 @@ type rowResult struct {
 	ByOffset  bool   `json:"by_offset"` // each row by itself; otherwise all together
 	Expected  int64  `json:"expected"`  // rows that the broker's records give
 	Found     int64  `json:"found"`     // rows in the files that were read
-	Unchecked int64  `json:"unchecked"` // of them: their records are gone by retention
+	Unchecked int64  `json:"unchecked"` // of them: their records are gone from the broker
 	Missing   sample `json:"missing"`
 	Doubled   sample `json:"doubled"`
 	Altered   sample `json:"altered"`

@@ -76,7 +76,9 @@ func (v *verification) source(ctx context.Context, j *job.Job) error {
 		return nil
 	}
 	for i := range v.Broker {
-		compare.slotOf(&v.Broker[i])
+		if s := compare.slotOf(&v.Broker[i]); s != nil {
+			s.gone = v.Broker[i].Gone
+		}
 	}
 	return v.rows(ctx, compare, known)
 }
@@ -207,7 +209,7 @@ func (v *verification) counts(whole bool) (known bool) {
 	known = whole
 	for _, a := range v.Broker {
 		records, skipped, bad = records+a.Records, skipped+a.Skipped, bad+a.Bad
-		if a.From < 0 || a.Deleted+a.Compacted > 0 || a.To > a.End || len(a.Unexplained) > 0 {
+		if a.From < 0 || a.Guessed || a.Deleted+a.Compacted > 0 || a.To > a.End || len(a.Unexplained) > 0 {
 			known = false
 		}
 	}
@@ -215,14 +217,16 @@ func (v *verification) counts(whole bool) (known bool) {
 	if b == nil {
 		return known
 	}
+	same := whole && records == b.Read
 	switch {
+	case same:
+		v.ok("the broker has %s in these ranges, and so many the job has read", many(records, "record"))
 	case !known:
 		v.note("the broker has %s of these ranges now, the job has read %s; the difference cannot be told from what the log has let go", many(records, "record"), number(b.Read))
-	case records != b.Read:
-		v.wrong("the broker has %s in these ranges, and the job has read %s", many(records, "record"), number(b.Read))
 	default:
-		v.ok("the broker has %s in these ranges, and so many the job has read", many(records, "record"))
+		v.wrong("the broker has %s in these ranges, and the job has read %s", many(records, "record"), number(b.Read))
 	}
+	known = known || same // what has gone, was gone before the job came
 	if known && bad+skipped != b.DeadLettered+b.Skipped {
 		v.wrong("%s on the broker cannot be decoded or have no value, and the job has set aside or skipped %s", many(bad+skipped, "record"), number(b.DeadLettered+b.Skipped))
 	}

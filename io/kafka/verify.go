@@ -35,18 +35,21 @@ type Audit struct {
 	Partition int32  `json:"partition"`
 	From      int64  `json:"from"` // -1: it cannot be known any more, and nothing was read
 	To        int64  `json:"to"`
-	Start     int64  `json:"log_start"` // first offset that the log has now
-	End       int64  `json:"log_end"`   // behind the last one
-	Records   int64  `json:"records"`   // that the source gets
-	Skipped   int64  `json:"skipped"`   // of them: without a value, or undecodable under on-error: skip
-	Bad       int64  `json:"bad"`       // of them: undecodable
-	Control   int64  `json:"control"`   // markers of transactions
-	Aborted   int64  `json:"aborted"`   // records of aborted transactions
-	Compacted int64  `json:"compacted"` // gone by compaction
-	Deleted   int64  `json:"deleted"`   // gone by retention: before Start
+	Guessed   bool   `json:"guessed,omitempty"` // From is where the job would begin now, and may have been less then: the log does not begin at 0
+	Start     int64  `json:"log_start"`         // first offset that the log has now
+	End       int64  `json:"log_end"`           // behind the last one
+	Records   int64  `json:"records"`           // that the source gets
+	Skipped   int64  `json:"skipped"`           // of them: without a value, or undecodable under on-error: skip
+	Bad       int64  `json:"bad"`               // of them: undecodable
+	Control   int64  `json:"control"`           // markers of transactions
+	Aborted   int64  `json:"aborted"`           // records of aborted transactions
+	Compacted int64  `json:"compacted"`         // gone by compaction
+	Deleted   int64  `json:"deleted"`           // gone by retention: before Start
 	Lost      []Span `json:"lost,omitempty"`
 	// Unexplained are gaps of a topic whose cleanup.policy this client may not see: compaction, or loss.
 	Unexplained []Span `json:"unexplained,omitempty"`
+	// Gone are all offsets behind Start that are not in the log, for whatever reason, in order.
+	Gone []Span `json:"-"`
 
 	holes []Span // offsets that the source does not get and that are no control records
 }
@@ -112,6 +115,7 @@ func (a *auditor) resolve(ctx context.Context, ranges []AuditRange) error {
 			case "earliest", "time", "offsets":
 				if from, err := startOf(ctx, keys[i]); err == nil && from <= r.To {
 					audit.From = from
+					audit.Guessed = a.source.start.word != "offsets" && audit.Start > 0
 				}
 			}
 		}
@@ -355,7 +359,7 @@ func (a *auditor) explainHoles(ctx context.Context) error {
 				x.Lost = append(x.Lost, hole)
 			}
 		}
-		x.holes = nil
+		x.Gone, x.holes = x.holes, nil
 	}
 	return nil
 }

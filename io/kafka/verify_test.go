@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -79,26 +80,70 @@ func TestAuditStarts(t *testing.T) {
 }
 
 func TestAuditTransactions(t *testing.T) {
-	r := newRig(t, topics("a"))
-	r.produce("a", 0, "0")
-	c := r.newClient(kgo.TransactionalID("t"))
+	auditTransactions(t, newRig(t, topics("a")), "a")
+}
+
+func TestRealAuditTransactions(t *testing.T) {
+	r, admin := realRig(t)
+	auditTransactions(t, r, realTopic(t, admin, 1, nil))
+}
+
+// auditTransactions: a record, and then transactions of two records and a marker each, the middle one committed.
+func auditTransactions(t *testing.T, r *rig, topic string) {
+	r.produce(topic, 0, "0")
+	c := r.newClient(kgo.TransactionalID("of " + topic))
 	for i, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
 		if err := c.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.ProduceSync(testContext(t), &kgo.Record{Topic: "a", Value: fmt.Append(nil, i)}, &kgo.Record{Topic: "a", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+		if err := c.ProduceSync(testContext(t), &kgo.Record{Topic: topic, Value: fmt.Append(nil, i)}, &kgo.Record{Topic: topic, Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.EndTransaction(testContext(t), end); err != nil {
 			t.Fatal(err)
 		}
 	}
-	audits, rows := r.audit("topic: a", connector.FailOnError, AuditRange{"a", 0, 0, 10})
-	if a := audits[0]; a.Records != 3 || a.Control != 3 || a.Aborted != 4 || a.Compacted != 0 || len(a.Lost) != 0 || rows != "0@a/0/0 1@a/0/4 1@a/0/5" {
+	audits, rows := r.audit("topic: "+topic, connector.FailOnError, AuditRange{topic, 0, 0, 10})
+	want := strings.ReplaceAll("0@a/0/0 1@a/0/4 1@a/0/5", "a", topic)
+	if a := audits[0]; a.Records != 3 || a.Control != 3 || a.Aborted != 4 || a.Compacted != 0 || len(a.Lost)+len(a.Unexplained) != 0 || rows != want {
 		t.Errorf("%+v, rows %s", a, rows)
 	}
-	if audits, _ = r.audit("topic: a\nisolation: read_uncommitted", connector.FailOnError, AuditRange{"a", 0, 0, 10}); audits[0].Records != 7 || audits[0].Control != 3 {
+	// A range that ends among the records of an aborted transaction.
+	if audits, _ = r.audit("topic: "+topic, connector.FailOnError, AuditRange{topic, 0, 2, 8}); audits[0].Records != 2 || audits[0].Control != 2 || audits[0].Aborted != 2 {
+		t.Errorf("%+v", audits[0])
+	}
+	if audits, _ = r.audit("topic: "+topic+"\nisolation: read_uncommitted", connector.FailOnError, AuditRange{topic, 0, 0, 10}); audits[0].Records != 7 || audits[0].Control != 3 {
 		t.Errorf("read_uncommitted: %+v", audits[0])
+	}
+}
+
+// Apache Kafka compacts when its cleaner comes by: a topic with short segments, and a few more records to close the last one.
+func TestRealAuditCompaction(t *testing.T) {
+	r, admin := realRig(t)
+	topic := realTopic(t, admin, 1, map[string]string{"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "100"})
+	put := func(key, value int) {
+		if err := r.client.ProduceSync(testContext(t), &kgo.Record{Topic: topic, Key: fmt.Append(nil, key), Value: fmt.Append(nil, value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(9, 0)
+	for i := range 60 {
+		put(i%3, i)
+	}
+	for try := 1; ; try++ {
+		audits, _ := r.audit("topic: "+topic, connector.FailOnError, AuditRange{topic, 0, 0, 61})
+		a := audits[0]
+		if a.Records+a.Compacted != 61 || len(a.Lost) != 0 {
+			t.Fatalf("%+v", a)
+		}
+		if a.Compacted > 0 {
+			return
+		}
+		if try == 100 {
+			t.Skip("NOT RUN: the broker's cleaner did not come by within 20 s")
+		}
+		time.Sleep(200 * time.Millisecond)
+		put(0, 100+try)
 	}
 }
 
