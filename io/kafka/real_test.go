@@ -65,7 +65,16 @@ func realTopic(t *testing.T, admin *kadm.Client, partitions int32, settings map[
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { admin.DeleteTopics(testContext(t), name) }) //nolint:errcheck // best effort
-	return name
+	for { // the controller has it; the broker learns of it a moment later
+		topics, err := admin.ListTopics(testContext(t), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if topics.Has(name) && topics[name].Err == nil && len(topics[name].Partitions) == int(partitions) && topics[name].Partitions[0].Leader >= 0 {
+			return name
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // Two producers interleave transactions, committed and aborted, with records outside of any; the source restarts at random

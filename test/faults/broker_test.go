@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"turbo/internal/devbroker"
 )
@@ -104,6 +105,20 @@ func TestRealAuthorisationRefused(t *testing.T) {
 	rights := kadm.NewACLs().Allow("User:reader").AllowHosts("*").Topics("events").ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpRead, kadm.OpDescribe)
 	if results, err := admin.CreateACLs(ctx, rights); err != nil || len(results) == 0 || results[0].Err != nil {
 		t.Fatal(results, err)
+	}
+	reader, err := kgo.NewClient(kgo.SeedBrokers(r.address), kgo.SASL(scram.Auth{User: "reader", Pass: "reader-secret"}.AsSha256Mechanism()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the broker learns of the right a moment later
+		topics, err := kadm.NewClient(reader).ListTopics(ctx, "events")
+		if err == nil && topics.Has("events") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the right has no effect: %v %v", topics, err)
+		}
 	}
 	r.complete()
 	if strings.Contains(r.logged.String()+fmt.Sprint(r.options), "reader-secret") {

@@ -49,7 +49,11 @@ func makeTopic(t *testing.T, address, name string, random *rand.Rand) *topic {
 		t.Fatal(err)
 	}
 	t.Cleanup(consumer.Close)
-	return &topic{name: name, producer: producer, consumer: consumer, random: random}
+	b := &topic{name: name, producer: producer, consumer: consumer, random: random}
+	if err := b.produce(context.Background(), 30); err != nil { // it waits until the broker knows the topic
+		t.Fatal(err)
+	}
+	return b
 }
 
 // scraps make payloads awkward for text formats.
