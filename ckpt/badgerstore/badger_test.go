@@ -165,7 +165,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// TestOpenAfterAKillInFileCreation finds a value log file that was made and never filled, which Badger itself takes for an error.
+// TestOpenAfterAKillInFileCreation finds files that were made and never filled, some of which Badger itself takes for an error.
 func TestOpenAfterAKillInFileCreation(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pages")
 	for range 2 {
@@ -176,7 +176,7 @@ func TestOpenAfterAKillInFileCreation(t *testing.T) {
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"000050.vlog", "000051.vlog"} {
+		for _, name := range []string{"000050.vlog", "000051.vlog", "00050.mem", "000052.sst", "DISCARD"} {
 			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
 				t.Fatal(err)
 			}

@@ -115,7 +115,7 @@ func OpenBackend(dir string, o Options) (ckpt.Backend, error) {
 	return &backend{db: db, dir: dir, opts: o, synced: map[string]bool{}}, nil
 }
 
-// dropEmpty removes value log files without a byte: a process that was killed while Badger made one leaves it, and Badger refuses
+// dropEmpty removes value log and memtable files without a byte: a process that was killed while Badger made one leaves it, and Badger refuses
 // to open such a directory. Nothing can be in it.
 func dropEmpty(dir string, f vfs.FS) error {
 	entries, err := f.ReadDir(dir)
@@ -123,7 +123,7 @@ func dropEmpty(dir string, f vfs.FS) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.IsDir() || filepath.Ext(e.Name()) != ".vlog" {
+		if ext := filepath.Ext(e.Name()); e.IsDir() || ext != ".vlog" && ext != ".mem" {
 			continue
 		}
 		name := filepath.Join(dir, e.Name())
