@@ -41,7 +41,7 @@ func (c *Calc) Process(_ int, b *core.Batch, out core.Emitter) error {
 	for _, p := range c.conditions {
 		if err := p.Filter(&c.eval, b); err != nil {
 			b.Release()
-			return err
+			return core.Permanent(err) // the same rows would fail again
 		}
 	}
 	rows := b.Rows()
@@ -56,7 +56,7 @@ func (c *Calc) Process(_ int, b *core.Batch, out core.Emitter) error {
 	made, err := c.project(b)
 	b.Release()
 	if err != nil {
-		return err
+		return core.Permanent(err)
 	}
 	return out.Emit(made)
 }
