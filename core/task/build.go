@@ -73,7 +73,7 @@ func (a *Attempt) openEnds(ctx context.Context, restored *ckpt.Manifest) error {
 			err = s.Open(ctx, restoredSink(a.graph, n, restored))
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.Label, err)
+			return n.named(err)
 		}
 	}
 	for _, n := range a.graph.Nodes {
@@ -86,7 +86,7 @@ func (a *Attempt) openEnds(ctx context.Context, restored *ckpt.Manifest) error {
 			err = s.Open(ctx, restored.Source(n.ID))
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.Label, err)
+			return n.named(err)
 		}
 	}
 	return nil
@@ -152,7 +152,7 @@ func (b *builder) task(n *Node, w int) error {
 func (b *builder) sourceTask(t *task, n *Node, w int) error {
 	reader, err := b.a.sources[n.ID].Reader(w)
 	if err != nil {
-		return fmt.Errorf("%s: %w", n.Label, err)
+		return n.named(err)
 	}
 	worker := b.a.workers[w]
 	r := &sourceRoot{
@@ -213,7 +213,7 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 	}
 	if saved != nil {
 		if err := restoreGate(g.gate, saved, w, b.g.instances(n)); err != nil {
-			return fmt.Errorf("%s: %w", n.Label, err)
+			return n.named(err)
 		}
 		g.announce = !g.gate.Idle()
 	}
@@ -227,7 +227,7 @@ func (b *builder) element(t *task, n *Node, w int) (element, error) {
 	if n.Sink != nil {
 		writer, err := b.a.sinks[n.ID].Writer(w)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n.Label, err)
+			return nil, n.named(err)
 		}
 		writer.SetWaker(b.a.workers[w].waker.Notify)
 		s := &sinkLeaf{node: n, writer: writer, worker: w, fail: b.a.fail}
@@ -267,7 +267,7 @@ func (b *builder) open(t *task, s *stage, w int) error {
 	err := s.op.Open(s.ctx)
 	if err != nil {
 		_ = s.op.Close() // the error of Open is the one that tells
-		return fmt.Errorf("%s: %w", n.Label, err)
+		return n.named(err)
 	}
 	return nil
 }
@@ -290,7 +290,7 @@ func (b *builder) consumers(t *task, n *Node, w int) ([]target, error) {
 			}
 			leaf, err := b.output(c, in, b.gates[c][i][w])
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.Label, err)
+				return nil, c.named(err)
 			}
 			t.elements = append(t.elements, leaf)
 			out = append(out, target{element: leaf})

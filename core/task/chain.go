@@ -1,8 +1,6 @@
 package task
 
 import (
-	"fmt"
-
 	"turbo/ckpt"
 	"turbo/core"
 )
@@ -90,7 +88,7 @@ func (s *stage) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", s.node.Label, err)
+	return s.node.named(err)
 }
 
 // settle asks the operator whether the call that returned err left work behind.
@@ -160,7 +158,7 @@ func (s *sinkLeaf) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", s.node.Label, err)
+	return s.node.named(err)
 }
 
 func (s *sinkLeaf) take(_ int, b *core.Batch) error {

@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"turbo/core"
@@ -179,4 +180,12 @@ func (n *Node) root() *Node {
 		n = n.Inputs[0].From
 	}
 	return n
+}
+
+// named says in an error of whom it is. Connectors that have said so themselves are not repeated.
+func (n *Node) named(err error) error {
+	if strings.HasPrefix(err.Error(), n.Label) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", n.Label, err)
 }

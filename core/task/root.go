@@ -46,7 +46,7 @@ func (r *sourceRoot) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", r.node.Label, err)
+	return r.node.named(err)
 }
 
 // silence is the clock by which splits turn idle. It does not count the time in which the reader was not asked, because the worker was busy

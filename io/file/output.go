@@ -1,8 +1,10 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -138,6 +140,9 @@ func (f *openFile) sync() error {
 }
 
 func (f *openFile) failed(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return err // it says what was done to which file
+	}
 	return fmt.Errorf("write %s: %w", f.out.file.Name(), err)
 }
 

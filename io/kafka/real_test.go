@@ -65,7 +65,8 @@ func realTopic(t *testing.T, admin *kadm.Client, partitions int32, settings map[
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { admin.DeleteTopics(testContext(t), name) }) //nolint:errcheck // best effort
-	for {                                                          // the controller has it; the broker learns of it a moment later
+	// The controller has it; the broker learns of it a moment later.
+	for {
 		topics, err := admin.ListTopics(testContext(t), name)
 		if err != nil {
 			t.Fatal(err)

@@ -106,6 +106,7 @@ func TestRealAuthorisationRefused(t *testing.T) {
 	if results, err := admin.CreateACLs(ctx, rights); err != nil || len(results) == 0 || results[0].Err != nil {
 		t.Fatal(results, err)
 	}
+	defer func() { _, _ = admin.DeleteACLs(ctx, rights) }()
 	reader, err := kgo.NewClient(kgo.SeedBrokers(r.address), kgo.SASL(scram.Auth{User: "reader", Pass: "reader-secret"}.AsSha256Mechanism()))
 	if err != nil {
 		t.Fatal(err)
