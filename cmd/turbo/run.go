@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,9 @@ Exit codes: 0 done, 1 the job failed, 2 usage or a mistake in the spec, 130 and 
 	return c
 }
 
+// signalEcho is how soon a signal that follows another counts as the same one: who signals a process and then its group sends two.
+const signalEcho = 100 * time.Millisecond
+
 // runJob runs a prepared job with signals, status line, metrics and control socket, and prints its summary.
 func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -67,11 +71,16 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 	defer signal.Stop(signals)
 	var got atomic.Int32
 	go func() {
+		var first time.Time
 		for s := range signals {
 			code := int32(exitSIGINT)
 			if s == syscall.SIGTERM {
 				code = exitTerm
 			}
+			if time.Since(first) < signalEcho {
+				continue
+			}
+			first = time.Now()
 			if !got.CompareAndSwap(0, code) {
 				cancel(errors.New("stopped at once by a second signal; the next run goes on from the last complete checkpoint"))
 				return
