@@ -232,10 +232,7 @@ func (w *handWorker) run(total int64, taken *atomic.Int64) {
 func keyedLoop(input []keyedInput, repeat int, check bool) (Run, error) {
 	var workers [keyedWorkers]*handWorker
 	for i := range workers {
-		workers[i] = &handWorker{in: input[i], left: repeat, table: newHandTable(), out: &updates{}}
-		if check {
-			workers[i].out.last = map[int64][2]int64{}
-		}
+		workers[i] = &handWorker{in: input[i], left: repeat, table: newHandTable(), out: newUpdates(check)}
 	}
 	for s := range workers {
 		for r := range workers {
