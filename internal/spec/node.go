@@ -159,6 +159,22 @@ func (n *Node) locate(offset int) Pos {
 	space := false
 	for at := 0; at < len(n.raw); {
 		r, size := utf8.DecodeRuneInString(n.raw[at:])
+		if n.Style == DoubleQuoted {
+			if space {
+				skipSpace()
+			}
+			for column+1 == len(source) && source[column] == '\\' && line+1 < len(n.lines) { // the line goes on in the next
+				line, column = line+1, 0
+				source = []rune(n.lines[line])
+				skipSpace()
+			}
+			if column < len(source) && source[column] == '\\' && at < offset {
+				column += escapeWidth(source, column)
+				at += size
+				space = false
+				continue
+			}
+		}
 		if at >= offset && !space {
 			break
 		}
@@ -182,8 +198,6 @@ func (n *Node) locate(offset int) Pos {
 		switch {
 		case n.Style == SingleQuoted && r == '\'':
 			column += 2
-		case n.Style == DoubleQuoted && column < len(source) && source[column] == '\\':
-			column += escapeWidth(source, column)
 		default:
 			column++
 		}

@@ -133,6 +133,7 @@ func (b *builder) scalar(n *Node, y *yaml.Node) {
 
 func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
 	var merged []*yaml.Node
+	lines := make(map[string]int, len(y.Content)/2) // of the keys so far
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key, value := y.Content[i], y.Content[i+1]
 		at := Pos{b.name, key.Line, key.Column}
@@ -147,10 +148,11 @@ func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
 			merged = append(merged, value)
 			continue
 		}
-		if n.Get(key.Value) != nil {
-			b.report.Errorf(at, "the key %q stands twice, first in line %d", key.Value, n.KeyPos(key.Value).Line)
+		if first, ok := lines[key.Value]; ok {
+			b.report.Errorf(at, "the key %q stands twice, first in line %d", key.Value, first)
 			continue
 		}
+		lines[key.Value] = at.Line
 		n.Entries = append(n.Entries, Entry{key.Value, at, b.node(value, depth+1)})
 	}
 	for _, m := range merged { // <<: *other fills in keys that are not here
@@ -159,7 +161,8 @@ func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
 			b.report.Errorf(other.Pos, "<< needs a block of keys, this is %s", other.Kind)
 		}
 		for _, e := range other.Entries {
-			if n.Get(e.Key) == nil {
+			if _, ok := lines[e.Key]; !ok {
+				lines[e.Key] = e.KeyPos.Line
 				n.Entries = append(n.Entries, e)
 			}
 		}
