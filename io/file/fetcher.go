@@ -352,7 +352,7 @@ func (t *textSplit) bad(record []byte, cause error, e *connector.FetchEvent) err
 		t.dead = append(t.dead, connector.FetchEvent{Event: core.Event{Kind: core.DeadLetter, Batch: b.Finish(), Read: 1, DeadLettered: 1}})
 		return nil
 	}
-	return core.Permanent(fmt.Errorf("%s: %w", words, cause))
+	return core.Permanent(fmt.Errorf("%s: %w; correct the file, or let the job go on without it by on-error: skip or dead-letter", words, cause))
 }
 
 func (t *textSplit) addMetadata() {

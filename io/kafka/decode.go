@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -138,7 +139,7 @@ func (d *decoder) run(sp *split, records []*kgo.Record) (r decoded, err error) {
 		}
 		d.builder.Truncate(0)
 		r.next = record.Offset
-		return r, core.Permanent(err)
+		return r, core.Permanent(fmt.Errorf("%w; correct it at its origin, or let the job go on without it by on-error: skip or dead-letter", err))
 	}
 	r.dataNext, r.batch = r.next, d.builder.Finish()
 	return r, nil
