@@ -67,7 +67,7 @@ func sweepPanel(points []point, at int, title string) (*plot.Plot, error) {
 	p.X.Label.Padding = 2 * vg.Millimeter
 	p.Y.Scale = plot.LogScale{}
 	p.Y.Tick.Marker = plot.ConstantTicks(decades)
-	p.Y.Min, p.Y.Max = 0.001, 1000
+	p.Y.Min, p.Y.Max = 0.001, 10_000 // room for the legend
 	p.Y.Label.Text = "latency, ms"
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
