@@ -29,7 +29,7 @@ The delivery ledger, ` + "`_turbo/ledger.jsonl`" + `, lists what each checkpoint
 A job that finds a delivered file missing or changed does not start.`,
 		Guarantee: "exactly once: after a failure the output continues at the last complete checkpoint, nothing is lost or written twice",
 		Fields: []connector.Field{
-			{Name: "path", Type: connector.String, Required: true, Doc: "The directory. It is made if it does not exist, and belongs to this sink alone.", Example: "./out/arrivals"},
+			{Name: "path", Type: connector.String, Required: true, Identity: true, Doc: "The directory. It is made if it does not exist, and belongs to this sink alone.", Example: "./out/arrivals"},
 			{Name: "format", Type: connector.Format, Required: true, Doc: "How rows are written.", Example: "{type: parquet, compression: zstd}"},
 			{Name: "compression", Type: connector.Enum, Enum: compress.Names(), Default: "none",
 				Doc: "Compression of whole files of text formats. Parquet and Arrow compress inside; that is an option of the format."},

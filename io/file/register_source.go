@@ -27,7 +27,7 @@ Workers share the files. Large ones are cut: Parquet and Arrow between row group
 not change after it was found; files are best written under a hidden name and renamed.`,
 		Guarantee: "exactly once: positions are in the checkpoint",
 		Fields: []connector.Field{
-			{Name: "path", Type: connector.String, Required: true, Example: "./in/*.csv.gz",
+			{Name: "path", Type: connector.String, Required: true, Identity: true, Example: "./in/*.csv.gz",
 				Doc: "A file, a directory (all files below it), or a pattern with `*`, `?`, `[...]` and `**` for any number of directories."},
 			{Name: "format", Type: connector.Format, Required: true, Doc: "How records are read.", Example: "csv"},
 			{Name: "compression", Type: connector.Enum, Enum: append([]string{"auto"}, compress.Names()...), Default: "auto", Doc: "Compression of text files; auto goes by each file's extension."},

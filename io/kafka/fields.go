@@ -30,8 +30,8 @@ func connectionFields() []connector.Field {
 }
 
 var sourceFields = append(connectionFields(), []connector.Field{
-	{Name: "topic", Type: connector.StringList, Example: "rides", Doc: "The topic to read, or several. This or topic-pattern."},
-	{Name: "topic-pattern", Type: connector.String, Example: "rides-.*", Doc: "A regular expression that the whole name of a topic must match; topics that appear later are read too. Internal topics never match."},
+	{Name: "topic", Type: connector.StringList, Identity: true, Example: "rides", Doc: "The topic to read, or several. This or topic-pattern."},
+	{Name: "topic-pattern", Type: connector.String, Identity: true, Example: "rides-.*", Doc: "A regular expression that the whole name of a topic must match; topics that appear later are read too. Internal topics never match."},
 	{Name: "start", Type: connector.Object, Shorthand: "at", Doc: "Where a first run begins. A restart always goes on from the checkpoint.", Fields: []connector.Field{
 		{Name: "at", Type: connector.String, Default: "earliest", Example: "2026-01-31T12:00:00Z",
 			Doc: "earliest, latest, committed (the offsets of group), offsets, or a time: the first record of that time or later."},
