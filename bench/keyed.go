@@ -237,7 +237,7 @@ func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
 		if err != nil {
 			return err
 		}
-		seconds := 17.0 // 15 checkpoints and some
+		seconds := 19.0 // 15 checkpoints and some
 		if o.Quick {
 			seconds = 1.2
 		}
