@@ -45,7 +45,7 @@ var (
 	descHeld        = desc("memory_held_bytes", "Bytes that the memory budget holds, free slabs included.")
 )
 
-// Describe implements prometheus.Collector.
+// Describe implements prometheus.Collector. What connectors publish of themselves is known at a scrape only.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRows, descWatermark, descLag, descRestarts, descUp, descCheckpoints, descLast, descTime, descTook, descBytes,
 		descState, descMemory, descLimit, descHeld} {
@@ -95,6 +95,24 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descState, float64(k.StateBytes))
 	for _, a := range c.pool.Accounts() {
 		gauge(descMemory, float64(a.Used()), a.Name())
+	}
+	for _, n := range c.job.ConnectorMetrics() {
+		for _, m := range n.Metrics {
+			names, values := []string{"node"}, []string{st.Job, n.Node}
+			for _, l := range m.Labels {
+				names, values = append(names, l.Name), append(values, l.Value)
+			}
+			kind := prometheus.GaugeValue
+			if m.Counter {
+				kind = prometheus.CounterValue
+			}
+			d := desc(m.Name, m.Help, names...)
+			if x, err := prometheus.NewConstMetric(d, kind, m.Value, values...); err != nil {
+				ch <- prometheus.NewInvalidMetric(d, err) // a connector's mistake, which the scrape shows
+			} else {
+				ch <- x
+			}
+		}
 	}
 	gauge(descLimit, float64(c.pool.Limit()))
 	gauge(descHeld, float64(c.pool.Held()))

@@ -22,6 +22,17 @@ type Status struct {
 	LagKnown    bool
 }
 
+// ConnectorMetrics returns what sources and sinks publish of themselves; nil while the workers do not run.
+func (s *Supervisor) ConnectorMetrics() []task.NodeMetrics {
+	s.mu.Lock()
+	a := s.attempt
+	s.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	return a.ConnectorMetrics()
+}
+
 // Status describes the present.
 func (s *Supervisor) Status() Status {
 	s.mu.Lock()

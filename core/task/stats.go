@@ -31,6 +31,27 @@ func (a *Attempt) Stats() []NodeStats {
 	return out
 }
 
+// NodeMetrics are the figures that the connector of a node publishes of itself.
+type NodeMetrics struct {
+	Node    string
+	Metrics []core.Metric
+}
+
+// ConnectorMetrics returns what sources and sinks publish of themselves, in the graph's order. Any goroutine may call it.
+func (a *Attempt) ConnectorMetrics() []NodeMetrics {
+	var out []NodeMetrics
+	for _, n := range a.graph.Nodes {
+		var end any = a.sources[n.ID]
+		if n.Sink != nil {
+			end = a.sinks[n.ID]
+		}
+		if r, is := end.(core.MetricsReporter); is {
+			out = append(out, NodeMetrics{n.ID, r.ReportMetrics()})
+		}
+	}
+	return out
+}
+
 // Lag returns the records that are still to be read, over the sources that know; ok is false when none does.
 func (a *Attempt) Lag() (records int64, ok bool) {
 	for _, s := range a.sources {

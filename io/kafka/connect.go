@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"turbo/core"
 	"turbo/io/connector"
 )
 
@@ -34,6 +35,25 @@ type Metrics struct {
 
 // Down reports whether the last attempt to connect to a broker failed.
 func (m *Metrics) Down() bool { return m.down.Load() }
+
+// report renders the figures for core.MetricsReporter.
+func (m *Metrics) report() []core.Metric {
+	count := func(name, help string, n *atomic.Int64) core.Metric {
+		return core.Metric{Name: name, Help: help, Counter: true, Value: float64(n.Load())}
+	}
+	down := core.Metric{Name: "kafka_down", Help: "1 while the last attempt to connect to a broker failed."}
+	if m.Down() {
+		down.Value = 1
+	}
+	return []core.Metric{
+		count("kafka_connect_errors_total", "Connections to brokers that could not be made.", &m.ConnectErrors),
+		count("kafka_disconnects_total", "Connections to brokers that ended.", &m.Disconnects),
+		count("kafka_request_errors_total", "Requests to brokers that failed on the wire and were tried again.", &m.RequestErrors),
+		count("kafka_read_bytes_total", "Bytes from brokers, as on the wire.", &m.BytesRead),
+		count("kafka_written_bytes_total", "Bytes to brokers, as on the wire.", &m.BytesWritten),
+		down,
+	}
+}
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (m *Metrics) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {

@@ -191,6 +191,9 @@ func (s *Sink) Guarantee() string { return Guarantee }
 // Metrics returns what happened to the sink's connections.
 func (s *Sink) Metrics() *Metrics { return s.connection.metrics }
 
+// ReportMetrics implements core.MetricsReporter.
+func (s *Sink) ReportMetrics() []core.Metric { return s.connection.metrics.report() }
+
 // Open implements core.Sink: it waits for a broker and checks the topic. There is nothing to recover.
 func (s *Sink) Open(ctx context.Context, _ *core.RestoredSink) error {
 	client, err := s.connection.client()

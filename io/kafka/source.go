@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,18 @@ type split struct {
 }
 
 func (s *split) position() Position { return Position{Offset: s.next.Load(), Stop: s.stop} }
+
+// lag is how many records are still to be read, up to the stop offset; ok is false while the end of the log is not known.
+func (s *split) lag() (records int64, ok bool) {
+	end := s.high.Load()
+	if end < 0 {
+		return 0, false
+	}
+	if s.stop != NoStop {
+		end = min(end, s.stop)
+	}
+	return max(end-s.next.Load(), 0), true
+}
 
 // Source is the Kafka source; see core.Source for who may call what.
 type Source struct {
@@ -162,16 +175,28 @@ func (s *Source) Lag() (records int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sp := range s.splits {
-		end := sp.high.Load()
-		if end < 0 {
+		n, ok := sp.lag()
+		if !ok {
 			return 0, false
 		}
-		if sp.stop != NoStop {
-			end = min(end, sp.stop)
-		}
-		records += max(end-sp.next.Load(), 0)
+		records += n
 	}
 	return records, len(s.splits) > 0 && !s.connection.metrics.Down()
+}
+
+// ReportMetrics implements core.MetricsReporter: the connections, commits to the group, and the lag of each partition whose end is known.
+func (s *Source) ReportMetrics() []core.Metric {
+	out := append(s.connection.metrics.report(), core.Metric{Name: "kafka_commit_errors_total", Counter: true, Value: float64(s.CommitErrors()),
+		Help: "Commits of offsets to the consumer group that failed. Only observers see these offsets."})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, sp := range s.splits {
+		if records, ok := sp.lag(); ok {
+			out = append(out, core.Metric{Name: "kafka_partition_lag_records", Help: "Records of a partition that are still to be read.", Value: float64(records),
+				Labels: []core.MetricLabel{{Name: "topic", Value: key.topic}, {Name: "partition", Value: strconv.Itoa(int(key.partition))}}})
+		}
+	}
+	return out
 }
 
 // connect makes the client for everything but reading and waits for a broker, at most for bound.
