@@ -100,7 +100,7 @@ func NewReport(s *supervisor.Supervisor, pool *memory.Pool) Report {
 }
 
 // Serve answers on the control socket of a state directory, which the caller has locked: GET /status gives a Report, POST /stop asks for
-// a last checkpoint and the job's end. stop closes it. The socket's file stays, because after the lock is given back it may be another
+// a last checkpoint and the job's end, POST /checkpoint takes one and answers with its id when it is complete. stop closes it. The socket's file stays, because after the lock is given back it may be another
 // process's.
 func Serve(dir string, s *supervisor.Supervisor, pool *memory.Pool) (stop func(), err error) {
 	path, err := socketPath(dir)
@@ -126,6 +126,15 @@ func Serve(dir string, s *supervisor.Supervisor, pool *memory.Pool) (stop func()
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
 		s.Stop()
 		w.WriteHeader(http.StatusAccepted)
+	})
+	mux.HandleFunc("POST /checkpoint", func(w http.ResponseWriter, request *http.Request) {
+		id, err := s.Checkpoint(request.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(checkpointAnswer{id}) // the client has gone
 	})
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = h.Serve(l) }() // ends by Close
@@ -179,6 +188,25 @@ func Stop(ctx context.Context, dir string) error {
 	return err
 }
 
+// checkpointAnswer is the answer to POST /checkpoint.
+type checkpointAnswer struct {
+	Checkpoint uint64 `json:"checkpoint"`
+}
+
+// Checkpoint makes the job of a state directory take a checkpoint now, and returns its id when it is complete. The error is ErrNotRunning
+// when nobody answers, and the job's own while its workers do not run, such as between an attempt and the next.
+func Checkpoint(ctx context.Context, dir string) (uint64, error) {
+	body, err := call(ctx, dir, http.MethodPost, "/checkpoint")
+	if err != nil {
+		return 0, err
+	}
+	var a checkpointAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return 0, fmt.Errorf("the control socket of %s gave no checkpoint: %w", dir, err)
+	}
+	return a.Checkpoint, nil
+}
+
 func call(ctx context.Context, dir, method, path string) ([]byte, error) {
 	full, err := filepath.Abs(dir)
 	if err != nil {
@@ -221,7 +249,7 @@ func call(ctx context.Context, dir, method, path string) ([]byte, error) {
 		return nil, ErrNotRunning
 	}
 	if answer.StatusCode >= 300 {
-		return nil, fmt.Errorf("the control socket of %s answers %s", dir, answer.Status)
+		return nil, fmt.Errorf("the control socket of %s answers %s: %s", dir, answer.Status, bytes.TrimSpace(body.Bytes()))
 	}
 	return body.Bytes(), nil
 }

@@ -39,6 +39,9 @@ func TestControlSocket(t *testing.T) {
 			if r.Job != "arrivals" || r.PID != os.Getpid() || r.State != supervisor.Starting || r.Parallelism != 3 || r.Memory.Limit != 1<<20 {
 				t.Errorf("report %+v", r)
 			}
+			if _, err := Checkpoint(ctx, dir); err == nil || !strings.Contains(err.Error(), "the job is not running at the moment") {
+				t.Errorf("a checkpoint before the workers run: %v", err)
+			}
 			if err := Stop(ctx, dir); err != nil {
 				t.Error(err)
 			}
