@@ -21,6 +21,8 @@ import (
 type Check struct {
 	Node string // such as "source rides"
 	Err  error  // nil: it is well
+	// Tried says that the connector has tried what it would need; others have nothing outside to check.
+	Tried bool
 }
 
 // Validate makes every source and sink of a job, which finds what only connectors can check, and, when connect is set, lets those that can
@@ -43,7 +45,7 @@ func Validate(ctx context.Context, j *job.Job, connect bool) ([]Check, error) {
 	var all sync.WaitGroup
 	for i, n := range nodes {
 		checks[i].Node = n.Label
-		all.Go(func() { checks[i].Err = validate(ctx, n) })
+		all.Go(func() { checks[i].Tried, checks[i].Err = validate(ctx, n) })
 	}
 	all.Wait()
 	slices.SortStableFunc(checks, func(a, b Check) int { // what is well first
@@ -58,20 +60,19 @@ func Validate(ctx context.Context, j *job.Job, connect bool) ([]Check, error) {
 	return checks, nil
 }
 
-func validate(ctx context.Context, n *task.Node) error {
+func validate(ctx context.Context, n *task.Node) (tried bool, err error) {
 	var made any
-	var err error
 	if n.Source != nil {
 		made, err = n.Source()
 	} else {
 		made, err = n.Sink()
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	v, ok := made.(core.Validator)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	done := make(chan error, 1)
 	go func() { done <- v.Validate(ctx) }()
@@ -81,7 +82,7 @@ func validate(ctx context.Context, n *task.Node) error {
 		err = ctx.Err()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within the time that was given: %w", err)
+		return true, fmt.Errorf("no answer within the time that was given: %w", err)
 	}
-	return err
+	return true, err
 }

@@ -107,7 +107,7 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 	summary(c.ErrOrStderr(), p, result, err)
 	code := int(got.Load())
 	switch {
-	case err != nil && code != 0:
+	case err != nil && code != 0 && ctx.Err() != nil: // stopped at once
 		return &codeError{code, err}
 	case err != nil:
 		return failed(fmt.Errorf("job %s failed: %w", p.Job.Plan.Settings.Name, err))

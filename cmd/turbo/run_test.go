@@ -251,7 +251,7 @@ func TestUsage(t *testing.T) {
 		{exitUsage, "validate " + wrong, "wrong.yaml:11:24: streams.odd: unknown key \"fliter\""},
 		{exitUsage, "validate --offline " + wrong, "has 2 mistakes"},
 		{exitDone, "validate --offline " + job, "the spec is valid; sources and sinks were not asked"},
-		{exitDone, "validate " + job, "source numbers: ok\nsink out: ok\n"},
+		{exitDone, "validate " + job, "source numbers: nothing outside of turbo to check\nsink out: ok\n"},
 		{exitFailed, "validate --set sinks.out.path=" + job + " " + job, "sink out: output directory: "},
 		{exitDone, "explain " + job, "n % 2 = 1"},
 		{exitUsage, "connectors kafak", "did you mean kafka?"},

@@ -43,8 +43,10 @@ Exit codes: 0 the job can run, 1 a source or sink cannot be reached, 2 usage or 
 				if k.Err != nil {
 					bad++
 					fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", k.Node, strings.TrimPrefix(k.Err.Error(), k.Node+": "))
-				} else {
+				} else if k.Tried {
 					fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", k.Node)
+				} else {
+					fmt.Fprintf(c.OutOrStdout(), "%s: nothing outside of turbo to check\n", k.Node)
 				}
 			}
 			switch {
