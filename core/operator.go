@@ -53,6 +53,28 @@ type OperatorContext struct {
 	Now       func() Time // processing time
 	Counters  *Counters
 	Log       *slog.Logger
+	// Sides are the operator's further outputs (late rows, side outputs of user functions), with their schemas. An operator that
+	// uses one keeps the rest as pending work when any output is Full.
+	Sides       []Emitter
+	SideSchemas []*Schema
+	// Wake makes the worker look at the operator again. Any goroutine may call it.
+	Wake func()
+}
+
+// Timed is an Operator that acts by processing time.
+type Timed interface {
+	Operator
+	// Due returns the processing time at which Tick must be called next; ok is false when there is none.
+	Due() (at Time, ok bool)
+	// Tick says that processing time is now, at or after Due. It is called between messages, never while work is pending, and
+	// never after the end of all input has passed: timers of processing time that are set then do not fire, as in Flink.
+	Tick(now Time, out Emitter) error
+}
+
+// Waiter is an Operator whose pending work may wait for another goroutine, which calls OperatorContext.Wake when there is something to do.
+type Waiter interface {
+	// Waiting reports that Resume can do nothing now.
+	Waiting() bool
 }
 
 // Counters counts rows of one operator, reader or writer instance. The worker that owns the instance writes them plainly;
@@ -62,7 +84,8 @@ type Counters struct {
 	Out          int64 // rows emitted (sinks: rows written)
 	Filtered     int64 // rows dropped by a condition
 	Deduplicated int64 // rows dropped as duplicates
-	Late         int64 // rows dropped as late
+	Late         int64 // rows dropped as late, or sent to the output for late rows
+	NoTime       int64 // rows dropped, or sent there, because their event time is null
 	Skipped      int64 // undecodable rows dropped by on-error: skip
 	DeadLettered int64 // undecodable rows sent to the dead letters
 	Retries      int64 // repeated attempts of I/O
@@ -75,6 +98,7 @@ func (c *Counters) Add(o Counters) {
 	c.Filtered += o.Filtered
 	c.Deduplicated += o.Deduplicated
 	c.Late += o.Late
+	c.NoTime += o.NoTime
 	c.Skipped += o.Skipped
 	c.DeadLettered += o.DeadLettered
 	c.Retries += o.Retries
@@ -82,7 +106,7 @@ func (c *Counters) Add(o Counters) {
 
 // Sub returns c - o.
 func (c Counters) Sub(o Counters) Counters {
-	return Counters{c.In - o.In, c.Out - o.Out, c.Filtered - o.Filtered, c.Deduplicated - o.Deduplicated, c.Late - o.Late,
+	return Counters{c.In - o.In, c.Out - o.Out, c.Filtered - o.Filtered, c.Deduplicated - o.Deduplicated, c.Late - o.Late, c.NoTime - o.NoTime,
 		c.Skipped - o.Skipped, c.DeadLettered - o.DeadLettered, c.Retries - o.Retries}
 }
 

@@ -7,6 +7,9 @@ type Schema struct {
 	Fields []Field
 	// TimeColumn is the column that carries event time, or -1. It is a TIMESTAMP or TIMESTAMP_LTZ column.
 	TimeColumn int
+	// TimeShift is what to add to the time column's value for the event time of a row, in microseconds. It is -1 where the column is
+	// the exclusive end of a window: the row belongs to the time just before it, as Flink's window_time.
+	TimeShift int64
 	// Changelog says that batches carry row kinds (+I, -U, +U, -D); else every row is an insertion.
 	Changelog bool
 }
@@ -35,7 +38,7 @@ func (s *Schema) Names() []string {
 
 // Equal reports whether both have the same columns, time column and changelog mode.
 func (s *Schema) Equal(o *Schema) bool {
-	if len(s.Fields) != len(o.Fields) || s.TimeColumn != o.TimeColumn || s.Changelog != o.Changelog {
+	if len(s.Fields) != len(o.Fields) || s.TimeColumn != o.TimeColumn || s.TimeShift != o.TimeShift || s.Changelog != o.Changelog {
 		return false
 	}
 	for i := range s.Fields {

@@ -62,6 +62,7 @@ type Node struct {
 	Filtered     int64      `json:"filtered,omitempty"`
 	Deduplicated int64      `json:"deduplicated,omitempty"`
 	Late         int64      `json:"late,omitempty"`
+	NoTime       int64      `json:"no_time,omitempty"`
 	Skipped      int64      `json:"skipped,omitempty"`
 	DeadLettered int64      `json:"dead_lettered,omitempty"`
 	Watermark    *time.Time `json:"watermark,omitempty"`
@@ -89,7 +90,7 @@ func NewReport(s *supervisor.Supervisor, pool *memory.Pool) Report {
 	}
 	for _, n := range st.Nodes {
 		c := n.Counters
-		x := Node{Node: n.Node, Label: n.Label, In: c.In, Out: c.Out, Filtered: c.Filtered, Deduplicated: c.Deduplicated, Late: c.Late, Skipped: c.Skipped, DeadLettered: c.DeadLettered}
+		x := Node{Node: n.Node, Label: n.Label, In: c.In, Out: c.Out, Filtered: c.Filtered, Deduplicated: c.Deduplicated, Late: c.Late, NoTime: c.NoTime, Skipped: c.Skipped, DeadLettered: c.DeadLettered}
 		if n.Watermark > core.MinTime && n.Watermark < core.MaxTime {
 			t := time.UnixMicro(int64(n.Watermark)).UTC()
 			x.Watermark = &t

@@ -66,7 +66,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for _, x := range []struct {
 			what string
 			n    int64
-		}{{"in", n.Counters.In}, {"out", n.Counters.Out}, {"filtered", n.Counters.Filtered}, {"deduplicated", n.Counters.Deduplicated}, {"late", n.Counters.Late},
+		}{{"in", n.Counters.In}, {"out", n.Counters.Out}, {"filtered", n.Counters.Filtered}, {"deduplicated", n.Counters.Deduplicated}, {"late", n.Counters.Late}, {"no_time", n.Counters.NoTime},
 			{"skipped", n.Counters.Skipped}, {"dead_lettered", n.Counters.DeadLettered}, {"retries", n.Counters.Retries}} {
 			counter(descRows, x.n, n.Node, x.what)
 		}

@@ -162,7 +162,7 @@ func printReport(w io.Writer, r server.Report) {
 		for _, x := range []struct {
 			n    int64
 			what string
-		}{{n.Filtered, "filtered"}, {n.Deduplicated, "deduplicated"}, {n.Late, "late"}, {n.Skipped, "skipped"}, {n.DeadLettered, "dead-lettered"}} {
+		}{{n.Filtered, "filtered"}, {n.Deduplicated, "deduplicated"}, {n.Late, "late"}, {n.NoTime, "without event time"}, {n.Skipped, "skipped"}, {n.DeadLettered, "dead-lettered"}} {
 			if x.n > 0 {
 				fmt.Fprintf(w, ", %d %s", x.n, x.what)
 			}

@@ -67,7 +67,7 @@ func drops(c core.Counters) string {
 	for _, x := range []struct {
 		n    int64
 		what string
-	}{{c.Filtered, "filtered"}, {c.Deduplicated, "deduplicated"}, {c.Late, "late"}, {c.Skipped, "skipped"}, {c.DeadLettered, "dead-lettered"}} {
+	}{{c.Filtered, "filtered"}, {c.Deduplicated, "deduplicated"}, {c.Late, "late"}, {c.NoTime, "without event time"}, {c.Skipped, "skipped"}, {c.DeadLettered, "dead-lettered"}} {
 		if x.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", x.n, x.what))
 		}

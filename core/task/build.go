@@ -175,7 +175,7 @@ func (b *builder) sourceTask(t *task, n *Node, w int) error {
 		}
 		r.dead = target{element: e}
 	}
-	t.entry, err = b.consumers(t, n, w)
+	t.entry, err = b.consumers(t, n, 0, w)
 	return err
 }
 
@@ -245,8 +245,15 @@ func (b *builder) element(t *task, n *Node, w int) (element, error) {
 	}
 	var err error
 	s.out.counters = &s.count
-	s.out.targets, err = b.consumers(t, n, w)
-	return s, err
+	if s.out.targets, err = b.consumers(t, n, 0, w); err != nil {
+		return s, err
+	}
+	for i, side := range s.sides {
+		if side.targets, err = b.consumers(t, n, i+1, w); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 // open opens an operator with its tables.
@@ -255,15 +262,23 @@ func (b *builder) open(t *task, s *stage, w int) error {
 	s.ctx = &core.OperatorContext{
 		ID: n.ID, Worker: w, Workers: b.g.Workers, KeyGroups: b.g.KeyGroups, Output: n.Schema, BatchRows: o.BatchRows,
 		Account: o.Memory.Account(b.g.Job + "/" + n.ID), Counters: &s.count, Log: o.Log,
-		Now: func() core.Time { return core.TimeOf(o.Clock.Now()) },
+		Now: func() core.Time { return core.TimeOf(o.Clock.Now()) }, SideSchemas: n.Sides, Wake: b.a.workers[w].waker.Notify,
 	}
 	for _, in := range n.Inputs {
 		for len(s.ctx.Inputs) <= in.Port {
 			s.ctx.Inputs = append(s.ctx.Inputs, nil)
 		}
-		s.ctx.Inputs[in.Port] = in.From.Schema
+		s.ctx.Inputs[in.Port] = in.schema()
+	}
+	for range n.Sides {
+		side := &emitter{counters: &core.Counters{}} // rows of side outputs are not in the balance: the operator counts why they are there
+		s.sides = append(s.sides, side)
+		s.ctx.Sides = append(s.ctx.Sides, side)
 	}
 	s.ctx.Tables = t.backend.Operator(n.ID, s.ctx.Account)
+	s.timed, _ = s.op.(core.Timed)
+	s.waiter, _ = s.op.(core.Waiter)
+	s.clock = o.Clock
 	err := s.op.Open(s.ctx)
 	if err != nil {
 		_ = s.op.Close() // the error of Open is the one that tells
@@ -272,12 +287,12 @@ func (b *builder) open(t *task, s *stage, w int) error {
 	return nil
 }
 
-// consumers adds everything that reads n to the chain, and returns it.
-func (b *builder) consumers(t *task, n *Node, w int) ([]target, error) {
+// consumers adds everything that reads an output of n to the chain, and returns it.
+func (b *builder) consumers(t *task, n *Node, output, w int) ([]target, error) {
 	var out []target
 	for _, c := range b.g.Nodes {
 		for i, in := range c.Inputs {
-			if in.From != n {
+			if in.From != n || in.Output != output {
 				continue
 			}
 			if c.chained() {
@@ -303,7 +318,7 @@ func (b *builder) output(to *Node, in Input, channels []*shuffle.Channel) (*outp
 	o := b.g.Options
 	out, err := shuffle.NewOutput(shuffle.OutputConfig{
 		Kind:   map[Exchange]shuffle.Kind{Forward: shuffle.Forward, Hash: shuffle.Hash, Rebalance: shuffle.Rebalance, Broadcast: shuffle.Broadcast, Gather: shuffle.Forward}[in.Exchange],
-		Schema: in.From.Schema, Account: o.Memory.Account(b.g.Job + "/" + to.ID + "/exchange"), Channels: channels, Keys: in.Keys,
+		Schema: in.schema(), Account: o.Memory.Account(b.g.Job + "/" + to.ID + "/exchange"), Channels: channels, Keys: in.Keys,
 		KeyGroups: b.g.KeyGroups, BatchRows: o.BatchRows, BufferTimeout: o.BufferTimeout, FlushWhenIdle: o.FlushWhenIdle,
 	})
 	if err != nil {

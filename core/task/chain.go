@@ -1,8 +1,11 @@
 package task
 
 import (
+	"time"
+
 	"turbo/ckpt"
 	"turbo/core"
+	"turbo/internal/clock"
 )
 
 // element is one part of a chain behind its root: an operator, the sending side of an exchange, or a sink writer. A chain
@@ -78,7 +81,11 @@ type stage struct {
 	node    *Node
 	op      core.Operator
 	ctx     *core.OperatorContext
+	timed   core.Timed  // op, when it acts by processing time
+	waiter  core.Waiter // op, when its pending work can wait for another goroutine
+	clock   clock.Clock
 	out     emitter
+	sides   []*emitter
 	pending bool
 	issued  bool // the control message at hand has been given to the operator
 	count   core.Counters
@@ -104,10 +111,22 @@ func (s *stage) take(port int, b *core.Batch) error {
 	return s.settle(s.op.Process(port, b, &s.out))
 }
 
-func (s *stage) full() bool { return s.pending || s.out.Full() }
+func (s *stage) full() bool { return s.pending || s.outputFull() }
+
+func (s *stage) outputFull() bool {
+	if s.out.Full() {
+		return true
+	}
+	for _, side := range s.sides {
+		if side.Full() {
+			return true
+		}
+	}
+	return false
+}
 
 func (s *stage) resume() (bool, error) {
-	if !s.pending || s.out.Full() {
+	if !s.pending || s.outputFull() || s.waiter != nil && s.waiter.Waiting() {
 		return false, nil
 	}
 	return true, s.settle(nil)
@@ -141,9 +160,38 @@ func (s *stage) control(c control) (bool, error) {
 	return true, nil
 }
 
-func (s *stage) deadline() (int64, bool)    { return 0, false }
-func (s *stage) expire(int64) (bool, error) { return false, nil }
-func (s *stage) close() error               { return s.wrap(s.op.Close()) }
+// deadline is when processing time reaches what the operator waits for. While it cannot act there is none: whoever makes room wakes the worker.
+func (s *stage) deadline() (int64, bool) {
+	if s.timed == nil || s.full() {
+		return 0, false
+	}
+	at, ok := s.timed.Due()
+	if !ok {
+		return 0, false
+	}
+	wait := max(int64(at)-int64(core.TimeOf(s.clock.Now())), 0)
+	return s.clock.Nanos() + min(wait, int64(farTimer))*int64(time.Microsecond), true
+}
+
+// farTimer is how far ahead a deadline is looked at, in microseconds: the wall clock may be set meanwhile.
+const farTimer = 3_600_000_000
+
+func (s *stage) expire(int64) (bool, error) {
+	if s.timed == nil || s.full() {
+		return false, nil
+	}
+	at, ok := s.timed.Due()
+	if !ok {
+		return false, nil
+	}
+	now := core.TimeOf(s.clock.Now())
+	if now < at {
+		return false, nil
+	}
+	return true, s.settle(s.timed.Tick(now, &s.out))
+}
+
+func (s *stage) close() error { return s.wrap(s.op.Close()) }
 
 // sinkLeaf is the writer of a sink in a chain.
 type sinkLeaf struct {

@@ -60,6 +60,7 @@ type Node struct {
 
 	Source   func() (core.Source, error)
 	Operator func() core.Operator
+	Sides    []*core.Schema // of an operator: its side outputs
 	Sink     func() (core.Sink, error)
 
 	Watermark   *Watermark // of a source; nil: no event time
@@ -73,6 +74,7 @@ type Input struct {
 	From     *Node
 	Port     int
 	Exchange Exchange
+	Output   int   // of From: 0 its main output, i > 0 its side output i-1
 	Keys     []int // columns of From's schema, of a hash exchange
 }
 
@@ -81,6 +83,14 @@ type Watermark struct {
 	Column      int // TIMESTAMP column of the source's schema
 	MaxDelay    time.Duration
 	IdleTimeout time.Duration // 0: a silent split holds the watermark back for ever
+}
+
+// schema is that of the rows on the edge.
+func (in *Input) schema() *core.Schema {
+	if in.Output > 0 {
+		return in.From.Sides[in.Output-1]
+	}
+	return in.From.Schema
 }
 
 func (o *Options) setDefaults() {
@@ -130,6 +140,9 @@ func (g *Graph) check() error {
 			return fmt.Errorf("graph %s: node %s has %d inputs", g.Job, n.ID, len(n.Inputs))
 		}
 		for _, in := range n.Inputs {
+			if in.Output < 0 || in.Output > len(in.From.Sides) {
+				return fmt.Errorf("graph %s: node %s reads output %d of %s, which has %d beside its main one", g.Job, n.ID, in.Output, in.From.ID, len(in.From.Sides))
+			}
 			if !seen[in.From] || in.From.Sink != nil {
 				return fmt.Errorf("graph %s: node %s reads %s, which does not stand before it or is a sink", g.Job, n.ID, in.From.ID)
 			}

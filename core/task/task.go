@@ -181,15 +181,24 @@ func (t *task) deadline(now int64) (at int64, ok bool) {
 		at, ok = t.root.deadline(now)
 	}
 	for _, e := range t.elements {
+		if _, is := e.(*stage); is && t.holdsTimers() {
+			continue
+		}
 		d, dok := e.deadline()
 		at, ok = earliest(at, ok, d, dok)
 	}
 	return at, ok
 }
 
-// expire does what is due at now: flushes of open batches.
+// holdsTimers reports that operators do not act by processing time now: a control message is on its way through them, or their input has ended.
+func (t *task) holdsTimers() bool { return t.moving || t.ended }
+
+// expire does what is due at now: flushes of open batches, and operators' timers of processing time.
 func (t *task) expire(now int64) (moved bool, err error) {
 	for _, e := range t.elements {
+		if _, is := e.(*stage); is && t.holdsTimers() {
+			continue
+		}
 		m, err := e.expire(now)
 		if err != nil {
 			return true, err
@@ -232,9 +241,9 @@ type taskMetrics struct {
 }
 
 type publishedCounters struct {
-	node                                                                  string
-	source                                                                *core.Counters
-	in, out, filtered, deduplicated, late, skipped, deadLettered, retries atomic.Int64
+	node                                                                          string
+	source                                                                        *core.Counters
+	in, out, filtered, deduplicated, late, noTime, skipped, deadLettered, retries atomic.Int64
 }
 
 func (p *publishedCounters) publish(c core.Counters) {
@@ -243,6 +252,7 @@ func (p *publishedCounters) publish(c core.Counters) {
 	p.filtered.Store(c.Filtered)
 	p.deduplicated.Store(c.Deduplicated)
 	p.late.Store(c.Late)
+	p.noTime.Store(c.NoTime)
 	p.skipped.Store(c.Skipped)
 	p.deadLettered.Store(c.DeadLettered)
 	p.retries.Store(c.Retries)
@@ -250,5 +260,5 @@ func (p *publishedCounters) publish(c core.Counters) {
 
 func (p *publishedCounters) load() core.Counters {
 	return core.Counters{In: p.in.Load(), Out: p.out.Load(), Filtered: p.filtered.Load(), Deduplicated: p.deduplicated.Load(),
-		Late: p.late.Load(), Skipped: p.skipped.Load(), DeadLettered: p.deadLettered.Load(), Retries: p.retries.Load()}
+		Late: p.late.Load(), NoTime: p.noTime.Load(), Skipped: p.skipped.Load(), DeadLettered: p.deadLettered.Load(), Retries: p.retries.Load()}
 }
