@@ -216,21 +216,26 @@ func (o *Output) Emit(b *core.Batch) error {
 	return nil
 }
 
-// Poll sets the time, tries again what was blocked, and flushes what is due. It costs a few nanoseconds when there is nothing to do.
-func (o *Output) Poll(now int64) {
+// Poll sets the time, tries again what was blocked, and flushes what is due. It reports whether anything has gone. It costs a few
+// nanoseconds when there is nothing to do.
+func (o *Output) Poll(now int64) (moved bool) {
 	o.now = now
 	if o.blocked > 0 {
+		before := o.blocked
 		o.Resume()
+		moved = o.blocked < before
 	}
 	if o.waiting == 0 || o.BufferTimeout < 0 {
-		return
+		return moved
 	}
+	before := o.stats.batches.Load()
 	if now >= o.earliest {
 		o.flushDue()
 	}
 	if o.FlushWhenIdle && o.waiting > 0 {
 		o.flushIdle()
 	}
+	return moved || o.stats.batches.Load() != before
 }
 
 // Deadline returns the time at which the next open batch has to be flushed by Poll; ok is false when there is none. Batches that wait

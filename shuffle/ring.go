@@ -136,7 +136,11 @@ func (r *Ring[T]) refresh() {
 
 // Starve asks for a wake-up when the consumer takes something: Pop then returns starved once. The producer must try Push again
 // after it, before it sleeps. Producer only.
-func (r *Ring[T]) Starve() { r.starved.Store(true) }
+func (r *Ring[T]) Starve() {
+	if !r.starved.Load() { // else the request stands; whoever takes it wakes the producer
+		r.starved.Store(true)
+	}
+}
 
 // Drained reports whether the consumer has taken everything. Producer only.
 func (r *Ring[T]) Drained() bool {

@@ -70,20 +70,14 @@ type outputLeaf struct {
 func (o *outputLeaf) take(_ int, b *core.Batch) error { return o.out.Emit(b) }
 func (o *outputLeaf) full() bool                      { return o.out.Full() }
 
-func (o *outputLeaf) resume() (bool, error) {
-	if !o.out.Full() {
-		return false, nil
-	}
-	return o.out.Resume(), nil
-}
+// resume has nothing to do: expire, which comes just before in a round, has tried again what was blocked.
+func (o *outputLeaf) resume() (bool, error) { return false, nil }
 
 func (o *outputLeaf) control(c control) (bool, error) { return o.out.Control(c.Message), nil }
 func (o *outputLeaf) deadline() (int64, bool)         { return o.out.Deadline() }
 
 func (o *outputLeaf) expire(now int64) (bool, error) {
-	before := o.out.Stats().Batches
-	o.out.Poll(now)
-	return o.out.Stats().Batches != before, nil
+	return o.out.Poll(now), nil
 }
 
 func (o *outputLeaf) close() error {

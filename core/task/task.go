@@ -40,6 +40,13 @@ func (t *task) entryFull() bool {
 	return false
 }
 
+// A step takes small batches until they have so many rows, or are so many: what a round costs is shared by them, and a task that gets
+// two small batches for each that its neighbour sends on keeps up with it.
+const (
+	stepRows    = 1024
+	stepBatches = 32
+)
+
 // step does a bounded piece of work and reports whether it did any.
 func (t *task) step(now int64) (moved bool, err error) {
 	for i := len(t.elements) - 1; i >= 0; i-- {
@@ -58,24 +65,34 @@ func (t *task) step(now int64) (moved bool, err error) {
 		t.root.blocked()
 		return moved, nil
 	}
-	m, port, err := t.root.next(now)
-	if err != nil {
-		return true, err
+	for rows, batches := 0, 0; ; moved = true {
+		m, port, err := t.root.next(now)
+		if err != nil {
+			return true, err
+		}
+		switch m.Kind {
+		case core.NoMessage:
+			return moved, nil
+		case core.DataMessage:
+		default:
+			return true, t.begin(m, port)
+		}
+		if m.Batch == nil {
+			return true, nil
+		}
+		rows += m.Batch.Rows()
+		batches++
+		if err := t.feed(port, m.Batch); err != nil {
+			return true, err
+		}
+		if rows >= stepRows || batches >= stepBatches || t.entryFull() {
+			return true, nil
+		}
 	}
-	switch m.Kind {
-	case core.NoMessage:
-		return moved, nil
-	case core.DataMessage:
-		return true, t.feed(port, m.Batch)
-	}
-	return true, t.begin(m, port)
 }
 
 // feed gives a batch to the first elements.
 func (t *task) feed(port int, b *core.Batch) error {
-	if b == nil {
-		return nil
-	}
 	last := len(t.entry) - 1
 	if last < 0 { // nobody reads it
 		b.Release()
