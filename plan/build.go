@@ -108,7 +108,7 @@ func schemaOf(columns []Column, input *core.Schema) *core.Schema {
 	out := &core.Schema{TimeColumn: -1, Changelog: input.Changelog}
 	for i, c := range columns {
 		if name := c.Expr.AsColumn(input); name != "" && out.TimeColumn < 0 && input.TimeColumn >= 0 && name == input.Fields[input.TimeColumn].Name {
-			out.TimeColumn = i
+			out.TimeColumn, out.TimeShift = i, input.TimeShift
 		}
 		out.Fields = append(out.Fields, core.Field{Name: c.Name, Type: c.Expr.Type})
 	}
@@ -121,7 +121,7 @@ func NewUnion(at Place, inputs []Node) (Node, error) {
 		return inputs[0], nil
 	}
 	first := inputs[0].Common()
-	schema := &core.Schema{Fields: slices.Clone(first.Schema.Fields), TimeColumn: first.Schema.TimeColumn, Changelog: first.Schema.Changelog}
+	schema := &core.Schema{Fields: slices.Clone(first.Schema.Fields), TimeColumn: first.Schema.TimeColumn, TimeShift: first.Schema.TimeShift, Changelog: first.Schema.Changelog}
 	u := &Union{at.common("union", inputs...)}
 	u.Inputs = slices.Clone(inputs)
 	for i, in := range inputs[1:] {
@@ -148,8 +148,8 @@ func NewUnion(at Place, inputs []Node) (Node, error) {
 			}
 			f.Type.NotNull = f.Type.NotNull && t.NotNull
 		}
-		if t := schema.TimeColumn; t >= 0 && (c.Schema.TimeColumn < 0 || c.Schema.Fields[c.Schema.TimeColumn].Name != schema.Fields[t].Name) {
-			schema.TimeColumn = -1
+		if t := schema.TimeColumn; t >= 0 && (c.Schema.TimeColumn < 0 || c.Schema.Fields[c.Schema.TimeColumn].Name != schema.Fields[t].Name || c.Schema.TimeShift != schema.TimeShift) {
+			schema.TimeColumn, schema.TimeShift = -1, 0
 		}
 		schema.Changelog = schema.Changelog || c.Schema.Changelog
 		if !same {
@@ -203,7 +203,7 @@ func NewSink(at Place, in Node, s *connector.SinkSpec, config *connector.Config,
 		if input.Index(rowKindColumn) >= 0 {
 			return nil, at.errorf("the column %s for the row kind is there already", rowKindColumn)
 		}
-		out.Schema = &core.Schema{Fields: append(slices.Clone(input.Fields), core.Field{Name: rowKindColumn, Type: core.Of(core.String).Required()}), TimeColumn: input.TimeColumn}
+		out.Schema = &core.Schema{Fields: append(slices.Clone(input.Fields), core.Field{Name: rowKindColumn, Type: core.Of(core.String).Required()}), TimeColumn: input.TimeColumn, TimeShift: input.TimeShift}
 	}
 	return out, nil
 }

@@ -126,6 +126,24 @@ func explainNode(b *strings.Builder, n Node, number map[Node]int) {
 			kinds = "+I, then -U and +U"
 		}
 		line("output", "changelog (%s): %s", kinds, unit)
+	case *Operator:
+		title("%s %s", n.Kind, c.Name)
+		for i, p := range n.Ports {
+			if n.alone() {
+				break
+			}
+			text := p.Exchange.String()
+			if len(p.Keys) > 0 {
+				text += "(" + strings.Join(p.Keys, ", ") + ")"
+			}
+			line(fmt.Sprintf("input %d", i+1), "%s", text)
+		}
+		n.Spec.Explain(line)
+		line("columns", "%s", columnList(c.Schema))
+	case *SideOutput:
+		o := n.Inputs[0].(*Operator)
+		title("%s of %s", o.Sides[n.Side].Name, o.Name)
+		line("columns", "%s", columnList(c.Schema))
 	case *Deduplicate:
 		title("deduplicate %s", c.Name)
 		line("key", "%s", typed(n.Keys, c.Schema))

@@ -153,6 +153,10 @@ func (p *Plan) prune() {
 		case *Aggregate:
 			needed[c.Inputs[0]].add(c.Inputs[0].Common().Schema.Names()...)
 			own.add(c.Schema.Names()...)
+		case *Operator:
+			n.prune(needed)
+		case *SideOutput:
+			n.prune(own)
 		case *Union:
 			if len(own) == 0 {
 				own.add(c.Schema.Fields[0].Name)
@@ -188,6 +192,13 @@ func (p *Plan) prune() {
 		case *Deduplicate:
 			c.Schema = keep(c.Schema, needed[n])
 			p.trim(n, 0, c.Schema)
+		case *Operator:
+			for i, in := range c.Inputs {
+				p.trim(n, i, keep(in.Common().Schema, n.reads[i]))
+			}
+			n.rebind()
+		case *SideOutput:
+			c.Schema = c.Inputs[0].(*Operator).bound.Sides[n.Side]
 		case *Calc:
 			input := c.Inputs[0].Common().Schema
 			if n.Columns == nil {
@@ -210,7 +221,7 @@ func keep(schema *core.Schema, names set) *core.Schema {
 	for i, f := range schema.Fields {
 		if names[f.Name] {
 			if i == schema.TimeColumn {
-				out.TimeColumn = len(out.Fields)
+				out.TimeColumn, out.TimeShift = len(out.Fields), schema.TimeShift
 			}
 			out.Fields = append(out.Fields, f)
 		}
@@ -302,6 +313,9 @@ func (p *Plan) exchange() {
 			keys = n.Keys
 		case *Deduplicate:
 			keys = n.Keys
+		case *Operator:
+			n.place(consumers)
+			continue
 		default:
 			continue
 		}
@@ -324,9 +338,11 @@ func (p *Plan) exchange() {
 }
 
 func isKeyed(n Node) bool {
-	switch n.(type) {
+	switch n := n.(type) {
 	case *Aggregate, *Deduplicate:
 		return true
+	case *Operator:
+		return n.alone() && n.Ports[0].Exchange != Forward
 	}
 	return false
 }
@@ -341,6 +357,8 @@ func partitioned(n Node) (keys []string, ok bool) {
 		}
 	case *Aggregate:
 		return n.Keys, true
+	case *Operator:
+		return n.Partitioned, n.Partitioned != nil
 	case *Deduplicate:
 		return partitioned(n.Inputs[0])
 	case *Calc:
@@ -390,6 +408,10 @@ func (p *Plan) resolve() {
 			n.Before = readsBefore(n, consumers)
 		case *Deduplicate:
 			n.KeyIndexes = indexes(n.Keys, c.Schema)
+		case *Operator:
+			for i := range n.Ports {
+				n.Ports[i].KeyIndexes = indexes(n.Ports[i].Keys, c.Inputs[i].Common().Schema)
+			}
 		case *Sink:
 			n.resolve(input)
 		}
@@ -411,6 +433,10 @@ func readsBefore(n Node, consumers map[Node][]Node) bool {
 			if s.RowKindColumn != "" || s.Spec.Changelog {
 				return true
 			}
+		} else if o, ok := c.(*Operator); ok {
+			if slices.ContainsFunc(o.Ports, func(p Port) bool { return p.Retractions }) {
+				return true
+			}
 		} else if readsBefore(c, consumers) {
 			return true
 		}
@@ -418,18 +444,31 @@ func readsBefore(n Node, consumers map[Node][]Node) bool {
 	return false
 }
 
+// unbalanced says why rows out of a node are not its rows in; "" when they are.
+func unbalanced(n Node) string {
+	switch n := n.(type) {
+	case *Aggregate:
+		return fmt.Sprintf("%s aggregates: rows out are not rows in", n.Name)
+	case *Operator:
+		return n.Unbalanced
+	case *SideOutput:
+		return fmt.Sprintf("%s has only some of the rows", n.Name)
+	}
+	return ""
+}
+
 func (s *Sink) resolve(input *core.Schema) {
 	switch {
 	case s.RowKindColumn != "":
 		s.RowKinds = KindColumn
-		s.Schema = &core.Schema{Fields: append(slices.Clone(input.Fields), core.Field{Name: s.RowKindColumn, Type: core.Of(core.String).Required()}), TimeColumn: input.TimeColumn}
+		s.Schema = &core.Schema{Fields: append(slices.Clone(input.Fields), core.Field{Name: s.RowKindColumn, Type: core.Of(core.String).Required()}), TimeColumn: input.TimeColumn, TimeShift: input.TimeShift}
 	case !input.Changelog:
 		s.RowKinds, s.Schema = AppendOnly, input
 	case s.Spec.Changelog:
 		s.RowKinds, s.Schema = KeepsRowKinds, input
 	default:
 		s.RowKinds = UpsertRows
-		s.Schema = &core.Schema{Fields: input.Fields, TimeColumn: input.TimeColumn}
+		s.Schema = &core.Schema{Fields: input.Fields, TimeColumn: input.TimeColumn, TimeShift: input.TimeShift}
 	}
 	s.Balance, s.Unbalanced = nil, ""
 	seen := map[Node]bool{}
@@ -437,8 +476,8 @@ func (s *Sink) resolve(input *core.Schema) {
 	var visit func(Node)
 	visit = func(n Node) {
 		c := n.Common()
-		if a, ok := n.(*Aggregate); ok && s.Unbalanced == "" {
-			s.Unbalanced = fmt.Sprintf("%s aggregates: rows out are not rows in", a.Name)
+		if s.Unbalanced == "" {
+			s.Unbalanced = unbalanced(n)
 		}
 		if seen[n] {
 			if s.Unbalanced == "" {

@@ -8,7 +8,8 @@ import (
 	"turbo/io/connector"
 )
 
-// Node is one node of a plan. Its concrete type is one of *Source, *Calc, *Union, *Exchange, *Aggregate, *Deduplicate, *Sink.
+// Node is one node of a plan. Its concrete type is one of *Source, *Calc, *Union, *Exchange, *Aggregate, *Deduplicate, *Operator,
+// *SideOutput, *Sink.
 type Node interface {
 	// Common returns what every node has.
 	Common() *Base
@@ -91,11 +92,12 @@ const (
 	Hash                          // by key group of the key's hash
 	Rebalance                     // round robin
 	Gather                        // everything to worker 0
+	Broadcast                     // every row to every worker
 )
 
 // String names the kind as EXPLAIN does.
 func (k ExchangeKind) String() string {
-	return [...]string{"forward", "hash", "rebalance", "gather"}[k]
+	return [...]string{"forward", "hash", "rebalance", "gather", "broadcast"}[k]
 }
 
 // Exchange is the border between two tasks. All inputs have its schema.
@@ -209,27 +211,30 @@ func (p *Plan) Sources() []*Source {
 type Task struct {
 	// ID is the head's.
 	ID string
-	// Head is a *Source or the *Exchange that the task reads.
+	// Head is a *Source, the *Exchange that the task reads, or an *Operator with several inputs.
 	Head Node
 	// Nodes are the nodes of the task after the head, inputs first. A Sink ends a branch.
 	Nodes []Node
-	// Outputs are the exchanges that the task's nodes (or the head itself) feed.
-	Outputs []*Exchange
+	// Outputs are the heads of other tasks that the task's nodes (or the head itself) feed.
+	Outputs []Node
 }
 
-// Tasks cuts a finished plan at its exchanges.
+// Tasks cuts a finished plan at its exchanges and at operators with several inputs.
 func (p *Plan) Tasks() []*Task {
 	var tasks []*Task
 	of := map[Node]*Task{}
 	for _, n := range p.Nodes() {
 		c := n.Common()
-		exchange, isExchange := n.(*Exchange)
-		if isExchange {
+		_, meets := n.(*Exchange)
+		if o, ok := n.(*Operator); ok && !o.alone() {
+			meets = true
+		}
+		if meets {
 			for _, in := range c.Inputs {
-				of[in].Outputs = append(of[in].Outputs, exchange)
+				of[in].Outputs = append(of[in].Outputs, n)
 			}
 		}
-		if len(c.Inputs) == 0 || isExchange {
+		if len(c.Inputs) == 0 || meets {
 			of[n] = &Task{ID: c.ID, Head: n}
 			tasks = append(tasks, of[n])
 			continue

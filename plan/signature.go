@@ -75,6 +75,18 @@ func (p *Plan) Signature() Signature {
 			fixed("key", typed(n.Keys, n.Schema))
 			fixed("clock", map[bool]string{false: "event", true: "processing"}[n.ProcessingTime])
 			free("ttl", n.TTL.String())
+		case *Operator:
+			part.Kind, part.State = n.Kind, n.Stateful
+			for i, p := range n.Ports {
+				if len(p.Keys) > 0 {
+					name := "key"
+					if !n.alone() {
+						name = fmt.Sprintf("key of input %d", i+1)
+					}
+					fixed(name, typed(p.Keys, n.Inputs[i].Common().Schema))
+				}
+			}
+			n.Spec.Signature(fixed, free)
 		case *Sink:
 			part.Kind, part.State = "sink", true
 			fixed("connector", n.Spec.Name)

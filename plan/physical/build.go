@@ -30,7 +30,7 @@ type Environment struct {
 
 // Build makes the graph of a finished plan. What only connectors can check is checked here; errors point into the specification.
 func Build(p *plan.Plan, env Environment) (*task.Graph, error) {
-	b := builder{plan: p, env: env, nodes: map[plan.Node]*task.Node{}}
+	b := builder{plan: p, env: env, nodes: map[plan.Node]output{}}
 	s := p.Settings
 	b.graph = &task.Graph{
 		Job: s.Name, Workers: env.Parallelism, KeyGroups: s.KeyGroups,
@@ -51,7 +51,13 @@ type builder struct {
 	plan  *plan.Plan
 	env   Environment
 	graph *task.Graph
-	nodes map[plan.Node]*task.Node // what gives the output of a plan node
+	nodes map[plan.Node]output // what gives the output of a plan node
+}
+
+// output is the main output (0) or a side output of a node.
+type output struct {
+	node   *task.Node
+	number int
 }
 
 // put adds a node to the graph.
@@ -62,31 +68,48 @@ func (b *builder) put(n *task.Node) *task.Node {
 
 // forward is the input of a node in the chain of its one input.
 func (b *builder) forward(n plan.Node) []task.Input {
-	return []task.Input{{From: b.nodes[n.Common().Inputs[0]]}}
+	return []task.Input{b.input(n.Common().Inputs[0], task.Forward, nil)}
+}
+
+// input is an edge from a node of the plan.
+func (b *builder) input(from plan.Node, kind task.Exchange, keys []int) task.Input {
+	o := b.nodes[from]
+	return task.Input{From: o.node, Output: o.number, Exchange: kind, Keys: keys}
+}
+
+var exchanges = map[plan.ExchangeKind]task.Exchange{
+	plan.Forward: task.Forward, plan.Hash: task.Hash, plan.Rebalance: task.Rebalance, plan.Gather: task.Gather, plan.Broadcast: task.Broadcast,
 }
 
 func (b *builder) add(n plan.Node) (err error) {
 	c := n.Common()
+	var made *task.Node
 	switch n := n.(type) {
 	case *plan.Source:
-		b.nodes[n], err = b.source(n)
+		made, err = b.source(n)
 	case *plan.Calc:
-		b.nodes[n], err = b.calc(n)
+		made, err = b.calc(n)
 	case *plan.Exchange:
-		kind := map[plan.ExchangeKind]task.Exchange{plan.Forward: task.Forward, plan.Hash: task.Hash, plan.Rebalance: task.Rebalance, plan.Gather: task.Gather}[n.Kind]
 		node := &task.Node{ID: c.ID, Label: "exchange " + c.ID, Schema: c.Schema, Operator: func() core.Operator { return &ops.Pass{} }}
 		for _, in := range c.Inputs {
-			node.Inputs = append(node.Inputs, task.Input{From: b.nodes[in], Exchange: kind, Keys: n.KeyIndexes})
+			node.Inputs = append(node.Inputs, b.input(in, exchanges[n.Kind], n.KeyIndexes))
 		}
-		b.nodes[n] = b.put(node)
+		made = b.put(node)
 	case *plan.Aggregate:
-		b.nodes[n], err = b.aggregate(n)
+		made, err = b.aggregate(n)
 	case *plan.Deduplicate:
-		b.nodes[n], err = b.deduplicate(n)
+		made, err = b.deduplicate(n)
+	case *plan.Operator:
+		made = b.operator(n)
+	case *plan.SideOutput:
+		b.nodes[n] = output{b.nodes[n.Inputs[0]].node, n.Side + 1}
 	case *plan.Sink:
 		err = b.sink(n)
 	default:
 		err = fmt.Errorf("plan node %s of type %T cannot be run", c.ID, n)
+	}
+	if made != nil {
+		b.nodes[n] = output{node: made}
 	}
 	return err
 }
@@ -202,7 +225,7 @@ func (b *builder) sink(n *plan.Sink) error {
 	if _, err := n.Spec.New(ctx); err != nil {
 		return err
 	}
-	b.nodes[n] = b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil,
+	b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil,
 		Sink: func() (core.Sink, error) { return n.Spec.New(ctx) }})
 	return nil
 }

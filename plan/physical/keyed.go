@@ -27,3 +27,15 @@ func (b *builder) deduplicate(n *plan.Deduplicate) (*task.Node, error) {
 	return b.put(&task.Node{ID: n.ID, Label: "deduplicate " + n.Name, Schema: n.Schema, Inputs: b.forward(n),
 		Operator: func() core.Operator { return ops.NewDeduplicate(config) }}), nil
 }
+
+// operator makes the node of what a package of operators implements.
+func (b *builder) operator(n *plan.Operator) *task.Node {
+	bound := n.Bound()
+	node := &task.Node{ID: n.ID, Label: n.Kind + " " + n.Name, Schema: n.Schema, Sides: bound.Sides, Operator: bound.New}
+	for i, p := range n.Ports {
+		in := b.input(n.Inputs[i], exchanges[p.Exchange], p.KeyIndexes)
+		in.Port = i
+		node.Inputs = append(node.Inputs, in)
+	}
+	return b.put(node)
+}
