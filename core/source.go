@@ -49,6 +49,16 @@ type Event struct {
 	Read, Skipped, DeadLettered int64
 }
 
+// WatermarkGenerator makes the watermark of one split from its rows. One worker calls it. It is not part of checkpoints: a restored split
+// goes on from the watermark that it had, with a new generator. A watermark t says that no row with an event time of t or before will come.
+type WatermarkGenerator interface {
+	// Observe takes the next rows of the split, which it does not keep, and returns the watermark after them; MinTime: none yet. One that is
+	// before an earlier one is ignored.
+	Observe(b *Batch) (Time, error)
+	// Tick is asked once a watermark interval, also while no rows come, with processing time.
+	Tick(now Time) Time
+}
+
 // SourceReader feeds one worker. Poll and Snapshot are called by that worker only and never block: a connector whose I/O
 // blocks runs it on a goroutine of its own behind a queue (io/connector has the adapter).
 type SourceReader interface {

@@ -38,7 +38,7 @@ func Open(ctx context.Context, g *Graph, restored *ckpt.Manifest, pages state.Pa
 		if err := a.openEnds(ctx, restored); err != nil {
 			return err
 		}
-		b := builder{a: a, g: g, restored: restored, pages: pages, gates: map[*Node][][][]*shuffle.Channel{}}
+		b := builder{a: a, g: g, restored: restored, pages: pages, gates: map[*Node][][][]*shuffle.Channel{}, drifts: drifts{}}
 		return b.build()
 	})
 	return a, err
@@ -99,7 +99,8 @@ type builder struct {
 	restored *ckpt.Manifest
 	pages    state.PageSource
 	// gates has for each node with exchanges before it, by input, the channels [sender][receiver].
-	gates map[*Node][][][]*shuffle.Channel
+	gates  map[*Node][][][]*shuffle.Channel
+	drifts drifts
 }
 
 // connect makes the channels of all exchanges.
@@ -157,10 +158,12 @@ func (b *builder) sourceTask(t *task, n *Node, w int) error {
 	worker := b.a.workers[w]
 	r := &sourceRoot{
 		node: n, reader: reader, marks: newWatermarks(n.Watermark), splits: map[string]int{}, restored: map[string]core.SplitState{},
-		attempt: b.a, interval: int64(b.g.Options.WatermarkInterval),
+		attempt: b.a, interval: int64(b.g.Options.WatermarkInterval), clock: b.g.Options.Clock,
+		account: b.g.Options.Memory.Account(b.g.Job + "/" + n.ID + "/times"),
 	}
 	if m := n.Watermark; m != nil {
 		r.silence.most = min(int64(silentGap), int64(m.IdleTimeout)/64)
+		r.drift = b.drifts.join(m, worker.waker.Notify)
 	}
 	t.root = r
 	reader.SetWaker(worker.waker.Notify)

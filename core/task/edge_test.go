@@ -394,7 +394,7 @@ func TestAbortWhileFreezing(t *testing.T) {
 func TestRestoredIdleGate(t *testing.T) {
 	m := newWatermarks(marked)
 	m.looked = true
-	m.start(core.MinTime, false, 0)
+	m.start("s", core.MinTime, false, 0)
 	if got, ok := m.next(1); !ok || got.Kind != core.ActiveMessage {
 		t.Errorf("the first message of an active reader is %v, %v", got, ok)
 	}

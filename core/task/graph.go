@@ -64,6 +64,7 @@ type Node struct {
 	Sink     func() (core.Sink, error)
 
 	Watermark   *Watermark // of a source; nil: no event time
+	Ingestion   bool       // of a source: the last column of Schema is when the task took the row; readers do not give it
 	DeadLetters *Node      // of a source: the sink node that takes its dead letters; not among anyone's Inputs
 	// PassThrough says that a sink's rows are those of its sources less the counted drops: its ledger draws a balance.
 	PassThrough bool
@@ -78,11 +79,17 @@ type Input struct {
 	Keys     []int // columns of From's schema, of a hash exchange
 }
 
-// Watermark is the strategy of a source: bounded out-of-orderness of one column.
+// Watermark is the strategy of a source: a generator, or the latest time of a column less a bound of disorder.
 type Watermark struct {
 	Column      int // TIMESTAMP column of the source's schema
 	MaxDelay    time.Duration
-	IdleTimeout time.Duration // 0: a silent split holds the watermark back for ever
+	Generator   func() core.WatermarkGenerator // called for each split; nil: by MaxDelay
+	IdleTimeout time.Duration                  // 0: a silent split holds the watermark back for ever
+	// MaxDrift holds a reader back while its watermark is so much ahead of the slowest source of Group; 0: it does not wait.
+	MaxDrift time.Duration
+	Group    string
+	// MaxFutureSkew sends rows whose time is so much ahead of processing time to the dead letters; 0: they pass, and drag the watermark.
+	MaxFutureSkew time.Duration
 }
 
 // schema is that of the rows on the edge.

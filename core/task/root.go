@@ -6,6 +6,8 @@ import (
 
 	"turbo/ckpt"
 	"turbo/core"
+	"turbo/internal/clock"
+	"turbo/memory"
 )
 
 // root is where a task's messages come from: a source's reader, or the gate of an exchange.
@@ -40,6 +42,10 @@ type sourceRoot struct {
 	endSent   bool
 	stopped   bool // the final barrier has been injected
 	count     core.Counters
+	clock     clock.Clock
+	account   *memory.Account // of what the root itself makes: times of ingestion, quarantined rows
+	ids       []string        // of the splits, in order of start
+	drift     *driftMember    // nil: the source waits for no other
 }
 
 func (r *sourceRoot) wrap(err error) error {
@@ -101,12 +107,18 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 		return core.Message{Kind: core.EndMessage}, 0, nil
 	}
 	if r.marks != nil && now >= r.nextMark {
+		r.marks.tick(core.TimeOf(r.clock.Now()))
+		r.drift.publish(r.marks)
 		if m, ok := r.marks.next(r.silence.elapsed); ok {
 			return m, 0, nil // idleness and watermark may both be due: nextMark moves when there is nothing more
 		}
 		r.nextMark = now + r.interval
 	}
 	if r.dead.element != nil && r.dead.full() {
+		return core.Message{}, 0, nil
+	}
+	if r.drift.wait() {
+		r.blocked()
 		return core.Message{}, 0, nil
 	}
 	return r.poll(now)
@@ -136,14 +148,12 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 			if e.Batch == nil {
 				continue
 			}
-			if r.marks != nil {
-				r.marks.observe(e.Split, e.Batch, r.silence.elapsed)
+			b, err := r.timed(e.Split, e.Batch)
+			if err != nil {
+				return core.Message{}, 0, r.wrap(err)
 			}
-			r.count.Out += int64(e.Batch.Rows())
-			if r.marks != nil {
-				r.marks.looked = true
-			}
-			return core.Message{Kind: core.DataMessage, Batch: e.Batch}, 0, nil
+			r.count.Out += int64(b.Rows())
+			return core.Message{Kind: core.DataMessage, Batch: b}, 0, nil
 		case core.DeadLetter:
 			if r.dead.element == nil {
 				e.Batch.Release()
@@ -160,12 +170,13 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 				return core.Message{}, 0, r.wrap(fmt.Errorf("split %s starts as number %d, expected %d", e.ID, e.Split, len(r.splits)))
 			}
 			r.splits[e.ID] = e.Split
+			r.ids = append(r.ids, e.ID)
 			if r.marks != nil {
 				s, ok := r.restored[e.ID]
 				if !ok {
 					s.Watermark = core.MinTime
 				}
-				r.marks.start(s.Watermark, s.Idle, r.silence.elapsed)
+				r.marks.start(e.ID, s.Watermark, s.Idle, r.silence.elapsed)
 			}
 		case core.SplitEnd:
 			if r.marks != nil {
@@ -174,6 +185,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 			}
 		case core.EndOfInput:
 			r.ended = true
+			r.drift.leave()
 			return r.next(now)
 		}
 	}

@@ -18,6 +18,8 @@ type watermarks struct {
 }
 
 type splitTime struct {
+	id        string
+	generator core.WatermarkGenerator
 	watermark core.Time
 	lastData  int64 // ns of the silence clock
 	idle      bool
@@ -32,25 +34,55 @@ func newWatermarks(s *Watermark) *watermarks {
 }
 
 // start adds the next split, with the state that a checkpoint saved (MinTime and false when there is none).
-func (w *watermarks) start(watermark core.Time, idle bool, now int64) {
-	w.splits = append(w.splits, splitTime{watermark: watermark, idle: idle, lastData: now})
+func (w *watermarks) start(id string, watermark core.Time, idle bool, now int64) {
+	s := splitTime{id: id, watermark: watermark, idle: idle, lastData: now}
+	if w.strategy.Generator != nil {
+		s.generator = w.strategy.Generator()
+	}
+	w.splits = append(w.splits, s)
 }
 
 // end says that a split brings nothing more.
 func (w *watermarks) end(split int) { w.splits[split].ended = true }
 
-// observe takes the times of a batch of one split.
-func (w *watermarks) observe(split int, b *core.Batch, now int64) {
+// observe takes a batch of one split, whose latest time the caller knows.
+func (w *watermarks) observe(split int, b *core.Batch, latest core.Time, now int64) error {
 	s := &w.splits[split]
 	s.lastData, s.idle = now, false
-	latest := latestTime(b.Columns[w.strategy.Column], b.Sel)
-	if latest == core.MinTime {
+	if s.generator != nil {
+		t, err := s.generator.Observe(b)
+		s.watermark = max(s.watermark, t)
+		return err
+	}
+	if latest != core.MinTime {
+		// A row at t promises that what follows is later than t - delay - 1: as Flink's bounded out-of-orderness.
+		s.watermark = max(s.watermark, latest.Add(-w.strategy.MaxDelay)-1)
+	}
+	return nil
+}
+
+// tick asks the splits' generators.
+func (w *watermarks) tick(now core.Time) {
+	if w.strategy.Generator == nil {
 		return
 	}
-	// A row at t promises that what follows is later than t - delay - 1: as Flink's bounded out-of-orderness.
-	if t := latest.Add(-w.strategy.MaxDelay) - 1; t > s.watermark {
-		s.watermark = t
+	for i := range w.splits {
+		if s := &w.splits[i]; !s.ended {
+			s.watermark = max(s.watermark, s.generator.Tick(now))
+		}
 	}
+}
+
+// low returns the least watermark of the splits that are neither idle nor ended, and how many these are.
+func (w *watermarks) low() (low core.Time, active int) {
+	low = core.MaxTime
+	for i := range w.splits {
+		if s := &w.splits[i]; !s.ended && !s.idle {
+			active++
+			low = min(low, s.watermark)
+		}
+	}
+	return low, active
 }
 
 // latestTime returns the greatest time in a column, or MinTime when every row is null.
@@ -91,20 +123,12 @@ func (w *watermarks) activate() bool {
 
 // next returns, at a time of the silence clock, the message that is due now: a change of idleness, or a watermark that has grown.
 func (w *watermarks) next(now int64) (core.Message, bool) {
-	low, active := core.MaxTime, 0
 	for i := range w.splits {
-		s := &w.splits[i]
-		if s.ended {
-			continue
-		}
-		if !s.idle && w.strategy.IdleTimeout > 0 && now-s.lastData >= int64(w.strategy.IdleTimeout) {
+		if s := &w.splits[i]; !s.ended && w.strategy.IdleTimeout > 0 && now-s.lastData >= int64(w.strategy.IdleTimeout) {
 			s.idle = true
 		}
-		if !s.idle {
-			active++
-			low = min(low, s.watermark)
-		}
 	}
+	low, active := w.low()
 	switch {
 	case active == 0:
 		// Every split is silent, or there is none now: an empty reader must not hold the others back.
@@ -149,13 +173,7 @@ func (w *watermarks) idleAt() (int64, bool) {
 
 // behind reports whether a watermark or a change of idleness has not been told downstream yet.
 func (w *watermarks) behind() bool {
-	low, active := core.MaxTime, 0
-	for i := range w.splits {
-		if s := &w.splits[i]; !s.ended && !s.idle {
-			active++
-			low = min(low, s.watermark)
-		}
-	}
+	low, active := w.low()
 	if active == 0 {
 		return w.looked && !w.idle
 	}
