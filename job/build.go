@@ -182,11 +182,15 @@ func (b *builder) metadata(s *connector.SourceSpec, c *connector.Config) []plan.
 	for _, m := range s.Metadata {
 		known = append(known, m.Key)
 	}
+	known = append(known, plan.IngestionTime)
 	for _, e := range c.Entries("metadata") {
 		i := slices.Index(known, e.Value)
 		switch {
-		case len(known) == 0:
-			b.report.Errorf(e.KeyPos, "%s.metadata: the connector %s has no metadata", c.Path(), s.Name)
+		case i == len(s.Metadata):
+			out = append(out, plan.Metadata{Column: core.Field{Name: e.Key, Type: plan.IngestionType}, Key: e.Value})
+			if c.Block().Get("schema").Get(e.Key) != nil {
+				b.report.Errorf(e.KeyPos, "%s.metadata.%s: the schema has this column already", c.Path(), e.Key)
+			}
 		case i < 0:
 			b.report.Errorf(e.Node.Pos, "%s.metadata.%s: unknown metadata key %q%s", c.Path(), e.Key, e.Value, spec.Suggest(e.Value, known))
 		default:
@@ -204,7 +208,16 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 		return nil
 	}
 	w := c.Object("watermark")
-	out := &plan.Watermark{Column: w.String("column"), MaxOutOfOrderness: w.Duration("max-out-of-orderness"), IdleTimeout: w.Duration("idle-timeout")}
+	out := &plan.Watermark{
+		Column: w.String("column"), MaxOutOfOrderness: w.Duration("max-out-of-orderness"), IdleTimeout: w.Duration("idle-timeout"),
+		MaxDrift: w.Duration("max-drift"), Group: w.String("group"), MaxFutureSkew: w.Duration("max-future-skew"),
+	}
+	if w.Has("group") && out.MaxDrift == 0 {
+		b.report.Errorf(w.Position("group"), "%s.group: has no meaning without max-drift", w.Path())
+	}
+	if w.Has("punctuated") && w.Has("max-out-of-orderness") {
+		b.report.Errorf(w.Position("punctuated"), "%s.punctuated: the watermark comes either from rows that say so, or follows the times by max-out-of-orderness: leave one of them out", w.Path())
+	}
 	fields := slices.Clone(record.Fields)
 	for _, m := range metadata {
 		fields = append(fields, m.Column)
@@ -228,6 +241,14 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 		b.report.Add(w.Position("column"), w.Errorf("column", "unknown column %q%s", out.Column, spec.Suggest(out.Column, names)))
 	case !fields[i].Type.Kind.IsTime():
 		b.report.Add(w.Position("column"), w.Errorf("column", "event time needs a TIMESTAMP or TIMESTAMP_LTZ column, %s is %s", out.Column, fields[i].Type.Optional()))
+	}
+	if n := w.Node("punctuated"); n != nil && n.Kind == spec.Scalar && !n.Broken {
+		e, err := plan.NewExpr(n.Value, core.NewSchema(fields...))
+		if err != nil {
+			b.expressionError(n, w.Path()+".punctuated", err)
+			return nil
+		}
+		out.Punctuated = e
 	}
 	return out
 }

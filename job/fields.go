@@ -51,7 +51,7 @@ var RestartFields = []connector.Field{
 var SourceFields = []connector.Field{
 	{Name: "connector", Type: connector.String, Required: true, Example: "kafka", Doc: "The name of the connector."},
 	{Name: "schema", Type: connector.Any, Doc: "The columns of a record: `name: TYPE`, in order. Types are written as in Flink SQL: `BIGINT NOT NULL`, `TIMESTAMP(3)`, `DECIMAL(10, 2)`, `ARRAY<INT>`, `ROW<a INT, b STRING>`. Some connectors and formats have a schema of their own and need none.", Schema: columnsSchema},
-	{Name: "metadata", Type: connector.StringMap, Example: "{kafka_offset: offset}", Doc: "Further columns from beside the record: `column: metadata key`. The connector's page lists the keys."},
+	{Name: "metadata", Type: connector.StringMap, Example: "{kafka_offset: offset}", Doc: "Further columns from beside the record: `column: metadata key`. The connector's page lists the keys; every source has `ingestion-time`, when turbo took the row, which can be the watermark's column, too."},
 	{Name: "watermark", Type: connector.Object, Fields: WatermarkFields, Doc: "Event time: which column has it and how far rows may be out of order."},
 	{Name: "on-error", Type: connector.Enum, Enum: connector.ErrorPolicies, Default: "fail", Doc: "What happens to a record that cannot be decoded. `fail`: the job fails and names the record. `skip`: it is counted and dropped. `dead-letter`: it is set aside with its place and the error (`turbo dlq`). Columns that nothing in the job reads are not decoded, and a mistake in one is not noticed."},
 }
@@ -61,6 +61,10 @@ var WatermarkFields = []connector.Field{
 	{Name: "column", Type: connector.String, Required: true, Example: "ts", Doc: "A TIMESTAMP or TIMESTAMP_LTZ column."},
 	{Name: "max-out-of-orderness", Type: connector.Duration, Default: "0", Doc: "The watermark stays this much behind the latest time: rows may be late by up to it."},
 	{Name: "idle-timeout", Type: connector.Duration, Default: "0", Doc: "A split (a Kafka partition, a file) without rows for so long does not hold back the watermark; `0`: it does."},
+	{Name: "punctuated", Type: connector.String, Example: "kind = 'MARKER'", Doc: "The watermark comes from rows that say so: a condition that is true for a row up to whose time everything has come, or a TIMESTAMP up to which it has (null: the row says nothing). Instead of `max-out-of-orderness`."},
+	{Name: "max-drift", Type: connector.Duration, Default: "0", Doc: "The source waits while its watermark is more than this ahead of the slowest source of its group, so that windows and joins do not have to keep what the fast one has read; `0`: it never waits."},
+	{Name: "group", Type: connector.String, Doc: "max-drift: the sources of one group wait for one another. Default: all that have `max-drift` and no group."},
+	{Name: "max-future-skew", Type: connector.Duration, Default: "0", Doc: "Rows whose time is more than this ahead of the clock go to the dead letters (as JSON), whatever `on-error` says, instead of dragging the watermark into the future and making everything else late; `0`: they pass."},
 }
 
 // StreamFields are the keys of a stream, in the order in which they take effect.

@@ -36,8 +36,20 @@ func (p Place) calc(role string, in Node) *Calc { return &Calc{Base: p.common(ro
 func NewSource(at Place, s *connector.SourceSpec, config *connector.Config, record *core.Schema, metadata []Metadata, onError connector.ErrorPolicy, watermark *Watermark) (*Source, error) {
 	out := &Source{Base: at.common("source"), Spec: s, Config: config, Record: record, Metadata: metadata, OnError: onError, Watermark: watermark}
 	schema := core.NewSchema(slices.Clone(record.Fields)...)
+	out.Metadata = nil
 	for _, m := range metadata {
+		if m.Key == IngestionTime {
+			if out.Ingestion != "" {
+				return nil, at.errorf("the columns %s and %s both have the metadata %s", out.Ingestion, m.Column.Name, IngestionTime)
+			}
+			out.Ingestion = m.Column.Name
+			continue
+		}
+		out.Metadata = append(out.Metadata, m)
 		schema.Fields = append(schema.Fields, m.Column)
+	}
+	if out.Ingestion != "" { // the task adds it behind what the reader gives
+		schema.Fields = append(schema.Fields, core.Field{Name: out.Ingestion, Type: IngestionType})
 	}
 	names := map[string]bool{}
 	for _, f := range schema.Fields {
@@ -56,6 +68,9 @@ func NewSource(at Place, s *connector.SourceSpec, config *connector.Config, reco
 		}
 		if t := schema.Fields[i].Type; !t.Kind.IsTime() {
 			return nil, at.errorf("the watermark needs a TIMESTAMP or TIMESTAMP_LTZ column, %s is %s", watermark.Column, t.Optional())
+		}
+		if e := watermark.Punctuated; e != nil && e.Type.Kind != core.Boolean && !e.Type.Kind.IsTime() {
+			return nil, at.errorf("punctuated is BOOLEAN (everything up to this row's time has come) or TIMESTAMP (everything up to it has), this is %s", e.Type.Optional())
 		}
 		schema.TimeColumn = i
 	}

@@ -78,10 +78,22 @@ func explainNode(b *strings.Builder, n Node, number map[Node]int) {
 		}
 		if w := n.Watermark; w != nil {
 			text := fmt.Sprintf("%s - %s", w.Column, spec.FormatDuration(w.MaxOutOfOrderness))
+			switch {
+			case w.Generator != nil:
+				text = w.Column + ", by a generator of the program"
+			case w.Punctuated != nil:
+				text = fmt.Sprintf("%s, when %s", w.Column, w.Punctuated.Text)
+			}
 			if w.IdleTimeout > 0 {
 				text += ", a split is idle after " + spec.FormatDuration(w.IdleTimeout)
 			}
+			if w.MaxDrift > 0 {
+				text += fmt.Sprintf(", at most %s ahead of the slowest source%s", spec.FormatDuration(w.MaxDrift), strings.TrimSuffix(" of "+w.Group, " of "))
+			}
 			line("watermark", "%s", text)
+			if w.MaxFutureSkew > 0 {
+				line("quarantine", "rows more than %s ahead of the clock go to the dead letters", spec.FormatDuration(w.MaxFutureSkew))
+			}
 		}
 		line("on error", "%s", n.OnError)
 	case *Calc:

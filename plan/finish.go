@@ -273,8 +273,11 @@ func (n *Calc) prune(own, input set) {
 func (s *Source) prune(own set) {
 	if s.Watermark != nil {
 		own.add(s.Watermark.Column)
+		if s.Watermark.Punctuated != nil {
+			own.add(s.Watermark.Punctuated.Refs(s.declared)...)
+		}
 	}
-	if len(own) == 0 {
+	if len(own) == 0 || len(own) == 1 && own[s.Ingestion] { // a reader's rows need a column to be counted by
 		own.add(s.declared.Fields[0].Name)
 	}
 	s.Schema = keep(s.declared, own)
@@ -290,6 +293,9 @@ func (s *Source) prune(own set) {
 		}
 	}
 	s.Metadata = read
+	if s.Schema.Index(s.Ingestion) < 0 {
+		s.Ingestion = ""
+	}
 }
 
 // exchange puts an Exchange below every keyed node whose input is not partitioned by its key yet, and makes one of every

@@ -47,8 +47,22 @@ type Source struct {
 	MetadataIndexes []connector.MetadataIndex
 	Watermark       *Watermark // nil: rows have no event time
 
+	// Ingestion is the metadata column that has the time at which a row was taken, the last one of the schema; "": none is read.
+	Ingestion string
+
 	declared *core.Schema // Record and all metadata columns
 }
+
+// HasDeadLetters reports whether the source may set rows aside.
+func (s *Source) HasDeadLetters() bool {
+	return s.OnError == connector.DeadLetters || s.Watermark != nil && s.Watermark.MaxFutureSkew > 0
+}
+
+// IngestionTime is the metadata key, of every connector, for the time at which a row was taken from its source.
+const IngestionTime = "ingestion-time"
+
+// IngestionType is the type of its column.
+var IngestionType = core.Of(core.TimestampLTZ)
 
 // Metadata is a column that the source fills from beside the record.
 type Metadata struct {
@@ -61,6 +75,16 @@ type Watermark struct {
 	Column            string
 	MaxOutOfOrderness time.Duration
 	IdleTimeout       time.Duration // 0: never idle
+	// Punctuated makes the watermark from rows alone, instead of MaxOutOfOrderness: a BOOLEAN that is true for a row up to whose time
+	// everything has come, or the TIMESTAMP up to which it has (null: the row says nothing).
+	Punctuated *Expr
+	// Generator is a user's own; nil: as above.
+	Generator func() core.WatermarkGenerator
+	// MaxDrift holds the source back while it is so much ahead of the slowest of its Group; 0: it does not wait.
+	MaxDrift time.Duration
+	Group    string
+	// MaxFutureSkew sends rows that are so much ahead of the clock to the dead letters; 0: they pass.
+	MaxFutureSkew time.Duration
 }
 
 // Calc filters and projects: first the conditions, each on the rows that the ones before it kept, then the columns.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"turbo/io/connector"
 	"turbo/io/ledger"
 	"turbo/job"
 	"turbo/plan/physical"
@@ -48,7 +47,7 @@ func letterBoxes(c *cobra.Command, f *jobFlags, arg string) ([]letterBox, *job.J
 		}
 		var boxes []letterBox
 		for _, s := range j.Plan.Sources() {
-			if s.OnError == connector.DeadLetters {
+			if s.HasDeadLetters() {
 				boxes = append(boxes, letterBox{s.Name, physical.DeadLetterDir(j.Plan.Settings, s.Name)})
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"turbo/core"
+	"turbo/core/hash"
 )
 
 // timed gives a batch of a reader its times: it fills in those of ingestion, sets rows from too far in the future aside, and tells the
@@ -87,7 +88,7 @@ func (r *sourceRoot) quarantine(split int, b *core.Batch, limit core.Time) error
 		reason := fmt.Sprintf("%s %v is more than %v ahead of the clock (max-future-skew)", b.Schema.Fields[w.Column].Name, core.Time(column.Int64s()[row]), w.MaxFutureSkew)
 		letters.Column(0).AppendString(strings.TrimPrefix(r.node.Label, "source "))
 		letters.Column(1).AppendString(r.ids[split])
-		letters.Column(2).AppendInt64(-1) // the position is the connector's knowledge
+		letters.Column(2).AppendInt64(-1 - int64(hash.String(text)>>2)) // the position is the connector's knowledge: this one at least tells rows apart
 		letters.Column(3).AppendString(reason)
 		letters.Column(4).AppendNull()
 		letters.Column(5).AppendBytes(text)

@@ -125,18 +125,20 @@ func (b *builder) runtime(id, name string) connector.Runtime {
 
 func (b *builder) source(n *plan.Source) (*task.Node, error) {
 	ctx := &connector.SourceContext{
-		Runtime: b.runtime(n.ID, n.Name), Config: n.Config, Record: n.Record, Schema: n.Schema, Columns: n.Columns,
+		Runtime: b.runtime(n.ID, n.Name), Config: n.Config, Record: n.Record, Schema: readerSchema(n), Columns: n.Columns,
 		Metadata: n.MetadataIndexes, OnError: n.OnError,
 	}
 	if _, err := n.Spec.New(ctx); err != nil { // what only it can check
 		return nil, err
 	}
 	node := &task.Node{ID: n.ID, Label: "source " + n.Name, Schema: n.Schema, Source: func() (core.Source, error) { return n.Spec.New(ctx) }}
-	if w := n.Watermark; w != nil {
-		node.Watermark = &task.Watermark{Column: n.Schema.Index(w.Column), MaxDelay: w.MaxOutOfOrderness, IdleTimeout: w.IdleTimeout}
+	node.Ingestion = n.Ingestion != ""
+	var err error
+	if node.Watermark, err = b.watermark(n); err != nil {
+		return nil, err
 	}
 	b.put(node)
-	if n.OnError == connector.DeadLetters {
+	if n.HasDeadLetters() {
 		letters, err := b.deadLetters(n)
 		if err != nil {
 			return nil, err
