@@ -76,6 +76,21 @@ func (c *Channel) push(m core.Message, cost Credit) bool {
 	return true
 }
 
+// behind reports whether the receiver has left something that was sent.
+func (c *Channel) behind() bool { return !c.ring.Drained() }
+
+// reopen takes back the batch that was sent last, for more rows, unless the receiver has taken it. close ends it.
+func (c *Channel) reopen() *core.Batch {
+	m, _ := c.ring.Reopen()
+	return m.Batch
+}
+
+// extend hands the reopened batch over again.
+func (c *Channel) extend(cost Credit) {
+	c.ring.Close(cost)
+	c.receiver.Notify()
+}
+
 // pushOrStarve is push; when it fails, the sender's worker will be woken as soon as the receiver has taken something.
 func (c *Channel) pushOrStarve(m core.Message, cost Credit) bool {
 	if c.push(m, cost) {

@@ -66,6 +66,10 @@ type OutputConfig struct {
 // A batch that goes to one receiver as a whole is moved and not copied when no older row is open and either waiting is not
 // wanted (BufferTimeout 0) or it is large already.
 //
+// At BufferTimeout 0 rows are handed over after every emitted batch, so a receiver that is behind would find many small batches. Instead
+// the exchange adds to the newest batch in the ring as long as the receiver has not taken it (Ring.Reopen): nothing waits, and a
+// receiver that is behind takes several messages at once.
+//
 // Only a hash exchange sets Hashes on its batches; the others clear them, because they could be those of another key.
 type Output struct {
 	OutputConfig
@@ -77,6 +81,7 @@ type Output struct {
 	waiting  int         // open batches that are not empty
 	earliest int64       // no deadline of an open batch is before this; math.MaxInt64 = none
 	varying  bool        // the schema has variable-width columns
+	joins    bool        // BufferTimeout 0, and each open batch has one receiver
 	next     int         // Rebalance: the lane whose turn it is
 
 	scatter scatter
@@ -93,11 +98,13 @@ type lane struct {
 	channel  *Channel
 	overflow *core.Batch
 	informed bool // has the control message that is under way
+	joinable bool // the newest batch in the ring was built here and has room
 }
 
 type openBatch struct {
 	batch    *core.Batch
 	deadline int64
+	joined   bool // it is in the ring, reopened
 }
 
 // OutputStats counts what an Output has sent. Flushes by reason add up to Batches.
@@ -105,12 +112,13 @@ type OutputStats struct {
 	Rows, Batches                           int64
 	WhenFull, AtTimeout, WhenIdle, OnDemand int64 // OnDemand: before control, or every batch at timeout 0
 	Moved                                   int64 // batches that were not copied
+	Joined                                  int64 // flushes into a batch that the receiver had not taken yet: not in Batches
 	Blocked                                 int64 // batches that had to wait in an overflow slot
 }
 
 type outputStats struct {
-	rows, batches, moved, blocked atomic.Int64
-	reason                        [4]atomic.Int64
+	rows, batches, moved, joined, blocked atomic.Int64
+	reason                                [4]atomic.Int64
 }
 
 type reason uint8
@@ -159,6 +167,7 @@ func NewOutput(c OutputConfig) (*Output, error) {
 	for i, ch := range c.Channels {
 		o.lanes[i].channel = ch
 	}
+	o.joins = c.BufferTimeout == 0 && (c.Kind == Hash || c.Kind == Forward)
 	if c.Kind == Hash {
 		o.open = make([]openBatch, n)
 		o.keys = make([]*core.Vector, len(c.Keys))
@@ -262,7 +271,7 @@ func (o *Output) Resume() bool {
 	for i := range o.lanes {
 		l := &o.lanes[i]
 		if l.overflow != nil && l.channel.pushOrStarve(core.Message{Kind: core.DataMessage, Batch: l.overflow}, cost(l.overflow)) {
-			l.overflow = nil
+			l.overflow, l.joinable = nil, false
 			o.blocked--
 		}
 	}
@@ -339,7 +348,7 @@ func (o *Output) Close() {
 func (o *Output) Stats() OutputStats {
 	s := &o.stats
 	return OutputStats{
-		Rows: s.rows.Load(), Batches: s.batches.Load(), Moved: s.moved.Load(), Blocked: s.blocked.Load(),
+		Rows: s.rows.Load(), Batches: s.batches.Load(), Moved: s.moved.Load(), Joined: s.joined.Load(), Blocked: s.blocked.Load(),
 		WhenFull: s.reason[whenFull].Load(), AtTimeout: s.reason[atTimeout].Load(),
 		WhenIdle: s.reason[whenIdle].Load(), OnDemand: s.reason[onDemand].Load(),
 	}
@@ -409,7 +418,32 @@ func (o *Output) flush(k int, why reason) {
 	if o.waiting--; o.waiting == 0 {
 		o.earliest = math.MaxInt64
 	}
-	o.dispatch(k, b, why)
+	joinable := o.joins && !o.isFull(b)
+	if o.open[k].joined {
+		o.open[k].joined = false
+		add(&o.stats.joined, 1)
+		o.lanes[k].channel.extend(cost(b))
+	} else {
+		o.dispatch(k, b, why)
+	}
+	if joinable { // a batch in the overflow slot becomes joinable no more
+		o.lanes[k].joinable = o.lanes[k].overflow == nil
+	}
+}
+
+// join reopens the newest batch in the ring for more rows, if the receiver has not taken it.
+func (o *Output) join(k int) bool {
+	l := &o.lanes[k]
+	if !l.joinable || l.overflow != nil {
+		return false
+	}
+	l.joinable = false
+	b := l.channel.reopen()
+	if b == nil {
+		return false
+	}
+	o.open[k].batch, o.open[k].joined = b, true
+	return true
 }
 
 // dispatch gives a finished batch to the receivers of open[k], which is flushable.
@@ -418,6 +452,7 @@ func (o *Output) dispatch(k int, b *core.Batch, why reason) {
 	add(&o.stats.batches, 1)
 	switch o.Kind {
 	case Forward, Hash:
+		o.lanes[k].joinable = false
 		o.send(&o.lanes[k], b)
 	case Broadcast:
 		for i := range o.lanes[1:] {

@@ -71,11 +71,55 @@ func TestBufferTimeout(t *testing.T) {
 		o := newOutput(t, account, OutputConfig{Kind: Hash, BufferTimeout: 0}, Budget{}, 2)
 		defer o.Close()
 		emit(o, 1, 2, 3, 4, 5, 6)
+		if o.Channels[0].Len() != 1 || o.Channels[1].Len() != 1 {
+			t.Error("want a batch on each channel at once")
+		}
+		drain(o.Channels[0])
+		drain(o.Channels[1])
 		emit(o, 1)
 		a, b := drain(o.Channels[0]), drain(o.Channels[1])
-		if len(a)+len(b) != 3 {
-			t.Errorf("got %v and %v, want two batches and one", a, b)
+		if len(a)+len(b) != 1 {
+			t.Errorf("got %v and %v, want one batch", a, b)
 		}
+	})
+	t.Run("zero, receiver behind", func(t *testing.T) {
+		woken := 0
+		ch := NewChannel(Budget{Slots: 4}, sleepless(), NewWaker(func() { woken++ }))
+		o, err := NewOutput(OutputConfig{Schema: oneInt, Account: account, Channels: []*Channel{ch}, BatchRows: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		emit(o, 1) // moved: the receiver keeps up
+		emit(o, 2)
+		ch.receiver.Park()
+		emit(o, 3)
+		if woken != 1 {
+			t.Error("rows were added for a sleeping receiver, and it was not woken")
+		}
+		emit(o, 4)
+		if m, _ := ch.pop(); m.Batch.Len != 1 {
+			t.Error("a batch that was moved has grown")
+		} else {
+			m.Batch.Release()
+		}
+		emit(o, 5)
+		o.Control(core.Message{Kind: core.WatermarkMessage, Time: 7})
+		emit(o, 6) // may not pass the watermark
+		emit(o, 7)
+		expect(t, "behind", o, 0, "[2 3 4 5] W7 [6 7]")
+		emit(o, 8)
+		expect(t, "keeps up", o, 0, "[8]")
+		if s := o.Stats(); s != (OutputStats{Rows: 8, Batches: 4, OnDemand: 4, Moved: 2, Joined: 4}) {
+			t.Errorf("stats %+v", s)
+		}
+		for i := range int64(2 * 100) {
+			emit(o, i)
+		}
+		if ch.Len() != 3 { // one moved, then full ones
+			t.Errorf("%d batches on the way, want 3", ch.Len())
+		}
+		drain(ch)
 	})
 	t.Run("never", func(t *testing.T) {
 		o := newOutput(t, account, OutputConfig{BufferTimeout: -1, FlushWhenIdle: true}, Budget{}, 1)
@@ -188,7 +232,7 @@ func TestCreditWakesSender(t *testing.T) {
 	woken := 0
 	sender := NewWaker(func() { woken++ })
 	ch := NewChannel(Budget{Slots: 2}, sender, sleepless())
-	o, err := NewOutput(OutputConfig{Schema: oneInt, Account: account, Channels: []*Channel{ch}})
+	o, err := NewOutput(OutputConfig{Schema: oneInt, Account: account, Channels: []*Channel{ch}, BatchRows: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ const cacheLine = 128
 //     producer knows costs, so credit needs no shared counter: the consumer's head alone gives it back.
 //  5. An item is refused only when the ring has no slot, or when its cost is not zero, would pass the bound, and something with a
 //     cost is outstanding. So items without cost (control) need a slot only, and an item larger than the whole bound passes alone.
+//  6. Only the newest item is ever open, and only between two calls of the producer. It is neither taken nor counted out of the ring
+//     then. Both sides claim it by a compare-and-swap on its slot; the consumer needs none when it knows of a newer item.
 //
 // # Algorithm and memory order
 //
@@ -33,6 +35,11 @@ const cacheLine = 128
 // release and acquire pair. The other direction is the same: Pop zeroes the slot, then stores head; Push loads head before it
 // writes the slot again. Each side keeps a private copy of its own index (next, read), so that it never loads what it wrote itself,
 // and a copy of the peer's, so that the peer's cache line moves once per round of the ring and not once per item.
+//
+// A consumer that is behind finds one large item instead of many small ones when the producer adds to the newest: Reopen and Close. Its
+// claim, swapped from and to by both, orders their accesses to the item. A claim is tagged with the item's number, so it
+// needs no reset when the slot is used again. The consumer takes the last item it knows of by a swap, too, because it may be the newest. An
+// open item looks like an empty ring: the producer notifies after Close as it does after Push.
 //
 // A producer that is refused and wants to sleep asks for credit: it stores starved, then tries Push again, and sleeps only when
 // refused again. The consumer stores head, then swaps starved. In the single order of these four either the second Push sees the new
@@ -45,7 +52,7 @@ const cacheLine = 128
 // once per several items: it delays small batches, which the low end of the buffer timeout is about. A multi-producer ring per
 // receiver: its compare-and-swap loop makes one sender's stall another's, and per-channel barriers and watermarks would need tags.
 type Ring[T any] struct {
-	slots []T
+	slots []ringSlot[T]
 	mask  uint64
 	limit Credit
 	_     [cacheLine]byte
@@ -72,6 +79,15 @@ type Ring[T any] struct {
 	_          [cacheLine]byte
 }
 
+// ringSlot is an item and who has it, as far as that is contested. claim is open while the producer changes the item, and i+1 once the
+// consumer has taken the item number i while it was the newest; every other value means nothing.
+type ringSlot[T any] struct {
+	item  T
+	claim atomic.Uint64
+}
+
+const open = 1 << 63
+
 // Credit is an amount of rows and bytes: the cost of an item, or a bound.
 type Credit struct {
 	Rows, Bytes int64
@@ -89,7 +105,7 @@ func NewRing[T any](slots int, bound Credit) *Ring[T] {
 	if bound.Bytes <= 0 {
 		bound.Bytes = 1 << 62
 	}
-	return &Ring[T]{slots: make([]T, n), costs: make([]Credit, n), mask: uint64(n - 1), limit: bound}
+	return &Ring[T]{slots: make([]ringSlot[T], n), costs: make([]Credit, n), mask: uint64(n - 1), limit: bound}
 }
 
 // Push appends an item of a cost, or returns false when there is no credit for it; the caller then still owns it. Producer only.
@@ -104,10 +120,46 @@ func (r *Ring[T]) Push(item T, cost Credit) bool {
 	r.costs[i] = cost
 	r.outstanding.Rows += cost.Rows
 	r.outstanding.Bytes += cost.Bytes
-	r.slots[i] = item
+	r.slots[i].item = item
 	r.next++
 	r.tail.Store(r.next)
 	return true
+}
+
+// Reopen gives the newest item back to the producer, for changes, unless the consumer has taken it; it had a cost. Half of the bound is
+// left, so that the item can grow. Close ends it, before the next Push. Producer only.
+func (r *Ring[T]) Reopen() (item T, ok bool) {
+	if r.next == r.cachedHead {
+		return item, false
+	}
+	i := r.next - 1
+	slot, cost := &r.slots[i&r.mask], r.costs[i&r.mask]
+	if claim := slot.claim.Load(); cost == (Credit{}) || claim == i+1 || r.half() || !slot.claim.CompareAndSwap(claim, open) {
+		return item, false
+	}
+	return slot.item, true
+}
+
+// half reports whether half of the bound or more is outstanding.
+func (r *Ring[T]) half() bool {
+	full := func() bool { return r.outstanding.Rows >= r.limit.Rows/2 || r.outstanding.Bytes >= r.limit.Bytes/2 }
+	if !full() {
+		return false
+	}
+	r.refresh()
+	return full()
+}
+
+// Close gives the item that Reopen has returned to the consumer again, at its new cost. Producer only.
+func (r *Ring[T]) Close(cost Credit) {
+	i := (r.next - 1) & r.mask
+	if invariants.Enabled {
+		invariants.Check(r.slots[i].claim.Load() == open, "ring: the newest item is not open")
+	}
+	r.outstanding.Rows += cost.Rows - r.costs[i].Rows
+	r.outstanding.Bytes += cost.Bytes - r.costs[i].Bytes
+	r.costs[i] = cost
+	r.slots[i].claim.Store(0)
 }
 
 // admits is invariant 5 on the cached head.
@@ -160,14 +212,19 @@ func (r *Ring[T]) Pop() (item T, ok, starved bool) {
 		}
 	}
 	slot := &r.slots[r.read&r.mask]
+	if r.read+1 == r.cachedTail { // the newest, as far as is known: the producer may want it back
+		if claim := slot.claim.Load(); claim == open || !slot.claim.CompareAndSwap(claim, r.read+1) {
+			return item, false, false
+		}
+	}
 	var zero T
-	item, *slot = *slot, zero
+	item, slot.item = slot.item, zero
 	r.read++
 	r.head.Store(r.read)
 	return item, true, r.starved.Load() && r.starved.Swap(false)
 }
 
-// Ready reports whether Pop would return an item. Consumer only.
+// Ready reports whether Pop would return an item; it also says yes to one that is open just now. Consumer only.
 func (r *Ring[T]) Ready() bool {
 	if r.read == r.cachedTail {
 		r.cachedTail = r.tail.Load()

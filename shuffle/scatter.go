@@ -162,7 +162,8 @@ func (o *Output) emitByHash(b *core.Batch, rows int) {
 func (o *Output) give(k int, b *core.Batch, rows int) {
 	large := 2*rows >= o.BatchRows
 	dense := 2*rows >= b.Len
-	if o.open[k].batch == nil && dense && (large || o.BufferTimeout == 0) && o.flushable(k) {
+	atOnce := o.BufferTimeout == 0 && !(o.joins && rows <= o.BatchRows/16 && o.lanes[k].channel.behind())
+	if o.open[k].batch == nil && dense && (large || atOnce) && o.flushable(k) {
 		why := onDemand
 		if large {
 			why = whenFull
@@ -198,10 +199,12 @@ func (o *Output) append(k int, b *core.Batch, sel []int32, n int) {
 	}
 }
 
-// begin opens a batch and sets its deadline.
+// begin opens a batch, a new one or the newest in the ring, and sets its deadline.
 func (o *Output) begin(k int) *core.Batch {
-	b := o.pool.Get()
-	o.open[k].batch = b
+	if !o.joins || !o.join(k) {
+		o.open[k].batch = o.pool.Get()
+	}
+	b := o.open[k].batch
 	o.waiting++
 	if o.BufferTimeout >= 0 {
 		deadline := o.now + int64(o.BufferTimeout)
