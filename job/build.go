@@ -462,36 +462,44 @@ func (b *builder) sinks() {
 			continue
 		}
 		seen[e.Key] = true
-		before := b.report.Count()
-		s := connector.LookupSink(name)
-		c := connector.Parse(e.Value, e.KeyPos, path, AllSinkFields(s), b.report)
-		in, reads := b.inputs(c, e.Key, e.KeyPos, nil)
-		for _, n := range reads {
-			b.reached[n] = true
-		}
-		if in == nil {
-			continue
-		}
-		place := plan.Place{Name: e.Key, Pos: e.KeyPos}
-		if in = b.computed(place, c, s.Fields, in); in == nil {
-			continue
-		}
-		if c.Has("row-kind") {
-			place.Pos = c.ValuePosition("row-kind")
-		}
-		node, err := plan.NewSink(place, in, s, c, c.String("row-kind"))
-		if err != nil {
-			b.add(path, err)
-			continue
-		}
-		b.format(c, s.Fields, node.Schema, false)
-		if c.Has("row-kind") && !in.Common().Schema.Changelog {
-			b.report.Warnf(c.Position("row-kind"), "%s.row-kind: every row of %s is an insertion: the column will always say +I", path, in.Common().Name)
-		}
-		if b.report.Count() == before {
+		if node := b.sink(e, path, name); node != nil {
 			b.plan.Sinks = append(b.plan.Sinks, node)
 		}
 	}
+}
+
+// sink builds one sink, whose connector is known. It is nil after a mistake.
+func (b *builder) sink(e spec.Entry, path, name string) *plan.Sink {
+	before := b.report.Count()
+	s := connector.LookupSink(name)
+	c := connector.Parse(e.Value, e.KeyPos, path, AllSinkFields(s), b.report)
+	in, reads := b.inputs(c, e.Key, e.KeyPos, nil)
+	for _, n := range reads {
+		b.reached[n] = true
+	}
+	if in == nil {
+		return nil
+	}
+	place := plan.Place{Name: e.Key, Pos: e.KeyPos}
+	if in = b.computed(place, c, s.Fields, in); in == nil {
+		return nil
+	}
+	if c.Has("row-kind") {
+		place.Pos = c.ValuePosition("row-kind")
+	}
+	node, err := plan.NewSink(place, in, s, c, c.String("row-kind"))
+	if err != nil {
+		b.add(path, err)
+		return nil
+	}
+	b.format(c, s.Fields, node.Schema, false)
+	if c.Has("row-kind") && !in.Common().Schema.Changelog {
+		b.report.Warnf(c.Position("row-kind"), "%s.row-kind: every row of %s is an insertion: the column will always say +I", path, in.Common().Name)
+	}
+	if b.report.Count() > before {
+		return nil
+	}
+	return node
 }
 
 // computed adds the columns that a sink's options ask for by expressions: partition-by. It returns nil after a mistake.
