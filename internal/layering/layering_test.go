@@ -24,8 +24,9 @@ var floors = [][]string{
 	{"core/supervisor"},
 	{"plan"},
 	{"plan/physical"},
-	{"job", "sql", "stream"},
+	{"job", "sql"},
 	{"server/...", "run/..."},
+	{"stream/..."},
 	{"bench/..."},
 	{"cmd/turbo/...", "examples/...", "internal/docgen", "internal/layering", "internal/statusline", "test/..."},
 }
