@@ -6,7 +6,7 @@ import (
 )
 
 // jsonDecoder turns objects into rows. The members of an object are predicted: each name remembers which name came behind
-// it the last time, so that in a stream of similar objects a member costs one comparison of its name.
+// it the last time, and the text from there to its value, so that in a stream of similar objects a member costs one comparison.
 type jsonDecoder struct {
 	jsonScanner
 	root    jsonObject
@@ -35,12 +35,15 @@ type jsonMember struct {
 	item   *jsonMember // of an ARRAY: the element; of a MAP: the value
 }
 
-// jsonName is a name that has been seen or is expected, as it stands in the text, quotes included.
+// jsonName is a name that has been seen or is expected.
 type jsonName struct {
-	quoted string
-	member int32 // -1: skipped
-	next   int32 // the name that came behind it the last time
+	member int32  // -1: skipped
+	next   int32  // the name that came behind it the last time
+	lead   []byte // what stood before its value the last time, behind the comma or the brace: space, "name", colon, space
 }
+
+// maxLead bounds what is remembered of the text before a value.
+const maxLead = 256
 
 // maxUnknownNames bounds how many skipped names are remembered for prediction.
 const maxUnknownNames = 64
@@ -100,15 +103,18 @@ func (o *jsonObject) rename(i int, name string) {
 	if i+1 == len(o.members) {
 		next = 0
 	}
-	o.names[i] = jsonName{string(core.AppendJSONString(nil, []byte(name))), int32(i), next}
+	o.names[i] = jsonName{member: int32(i), next: next, lead: append(core.AppendJSONString(nil, []byte(name)), ':')}
 }
 
 // Decode implements connector.Decoder.
 func (d *jsonDecoder) Decode(record []byte, b *core.Builder) error {
 	before := 0
 	for i := range d.root.members {
-		d.vectors[i] = b.Column(d.root.members[i].column)
-		before = d.vectors[i].Len() // decoded columns have the same length between two calls
+		v := b.Column(d.root.members[i].column)
+		if d.vectors[i] != v { // a pointer's write costs more than the comparison while garbage is being collected
+			d.vectors[i] = v
+		}
+		before = v.Len() // decoded columns have the same length between two calls
 	}
 	d.reset(record)
 	d.space()
@@ -141,44 +147,50 @@ func (d *jsonDecoder) decodeObject(o *jsonObject, vectors []*core.Vector, row *c
 	o.rows++
 	found, last, empty := 0, int32(-1), true
 	guess := o.first
-	for d.space(); ; d.space() {
-		if d.at < len(d.b) && d.b[d.at] == '}' && empty {
-			d.at++
-			break
-		}
-		// The name: most often the predicted one.
+	for {
 		name := int32(-1)
 		if int(guess) < len(o.names) {
-			if quoted := o.names[guess].quoted; len(d.b)-d.at > len(quoted) && d.b[d.at+1] == quoted[1] && string(d.b[d.at:d.at+len(quoted)]) == quoted {
+			if lead := o.names[guess].lead; len(d.b)-d.at > len(lead) && len(lead) > 0 && string(d.b[d.at:d.at+len(lead)]) == string(lead) {
 				name = guess
-				d.at += len(quoted)
+				d.at += len(lead)
+				if last < 0 {
+					o.first = name
+				}
 			}
 		}
-		member := int32(-1)
 		if name < 0 {
+			start := d.at
+			if d.space(); d.at < len(d.b) && d.b[d.at] == '}' && empty {
+				d.at++
+				break
+			}
 			var ok bool
 			if name, ok = d.lookup(o); !ok {
 				return false
 			}
-		}
-		if name >= 0 {
-			member = o.names[name].member
-			if last >= 0 {
-				o.names[last].next = name
-			} else {
-				o.first = name
+			if d.space(); !d.symbol(':') {
+				return false
 			}
-			last = name
-			guess = o.names[name].next
+			d.space()
+			if name >= 0 {
+				if n := d.at - start; n <= maxLead {
+					o.names[name].lead = append(o.names[name].lead[:0], d.b[start:d.at]...)
+				}
+				if last >= 0 {
+					o.names[last].next = name
+				} else {
+					o.first = name
+				}
+			}
+		} else if d.b[d.at] <= ' ' {
+			d.space()
 		}
 		empty = false
-		if d.at < len(d.b) && d.b[d.at] == ':' {
-			d.at++
-		} else if d.space(); !d.symbol(':') {
-			return false
-		}
-		if d.at < len(d.b) && d.b[d.at] <= ' ' {
-			d.space()
+		member := int32(-1)
+		if name >= 0 {
+			member = o.names[name].member
+			last = name
+			guess = o.names[name].next
 		}
 		if member < 0 {
 			if !d.skipValue(depth + 1) {
@@ -245,7 +257,6 @@ func (d *jsonDecoder) lookup(o *jsonObject) (int32, bool) {
 	if d.at >= len(d.b) || d.b[d.at] != '"' {
 		return 0, d.failAt(d.at, d.expected("a name in quotes"))
 	}
-	start := d.at
 	text, ok := d.text()
 	if !ok {
 		return 0, false
@@ -258,7 +269,7 @@ func (d *jsonDecoder) lookup(o *jsonObject) (int32, bool) {
 	}
 	i := int32(len(o.names))
 	o.index[string(text)] = i
-	o.names = append(o.names, jsonName{string(d.b[start:d.at]), -1, 0})
+	o.names = append(o.names, jsonName{member: -1})
 	return i, true
 }
 

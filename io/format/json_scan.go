@@ -232,6 +232,31 @@ func (d *jsonScanner) unescape(dst []byte, from, to int) ([]byte, bool) {
 	return dst, true
 }
 
+var wholeTens = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// scanDigits reads the decimal digits at i, as many as there are, behind those that are in m already. It returns what they are together, modulo
+// 2^64, and the position behind them.
+func scanDigits(b []byte, i int, m uint64) (uint64, int) {
+	for len(b)-i >= 8 {
+		// Eight bytes at a time: a byte of x is a digit's value when it is below 10.
+		x := binary.LittleEndian.Uint64(b[i:]) ^ '0'*eachByte
+		n := uint(bits.TrailingZeros64(((x&^highBits)+(128-10)*eachByte|x)&highBits)) / 8
+		x <<= 64 - 8*n // zeros in front of them
+		x = (x * (10<<8 + 1)) >> 8 & 0x00ff00ff00ff00ff
+		x = (x * (100<<16 + 1)) >> 16 & 0x0000ffff0000ffff
+		m = m*wholeTens[n] + x*(10000<<32+1)>>32
+		i += int(n)
+		if n < 8 {
+			return m, i
+		}
+	}
+	for i < len(b) && b[i]-'0' <= 9 {
+		m = m*10 + uint64(b[i]-'0')
+		i++
+	}
+	return m, i
+}
+
 // number reads a number into mantissa, digits, exponent, negative and simple.
 func (d *jsonScanner) number() bool {
 	b, i := d.b, d.at
@@ -247,11 +272,7 @@ func (d *jsonScanner) number() bool {
 		}
 		start = i // no significant digit yet
 	} else {
-		for i < len(b) && b[i]-'0' <= 9 {
-			m = m*10 + uint64(b[i]-'0')
-			i++
-		}
-		if i == start {
+		if m, i = scanDigits(b, i, 0); i == start {
 			return d.failAt(d.at, "a digit must follow the minus sign")
 		}
 	}
@@ -261,10 +282,7 @@ func (d *jsonScanner) number() bool {
 		d.simple = false
 		i++
 		point := i
-		for i < len(b) && b[i]-'0' <= 9 {
-			m = m*10 + uint64(b[i]-'0')
-			i++
-		}
+		m, i = scanDigits(b, i, m)
 		if exponent = point - i; exponent == 0 {
 			return d.failAt(d.at, "a digit must follow the point")
 		}

@@ -65,6 +65,12 @@ func benchmarkFile(b *testing.B, h *harness) {
 	for range 40 {
 		batches = append(batches, rideBatch(h, r, 4096))
 	}
+	benchmarkBatches(b, h, batches)
+}
+
+// benchmarkBatches writes batches of the same size again and again and releases them in the end.
+func benchmarkBatches(b *testing.B, h *harness, batches []*core.Batch) {
+	rows := batches[0].Len
 	var size countWriter
 	w, err := h.spec.NewFile(h.fileContext(), io.Writer(&size))
 	if err != nil {
@@ -72,8 +78,8 @@ func benchmarkFile(b *testing.B, h *harness) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
-	for i := 0; i < b.N; i += 4096 {
-		if err := w.Write(batches[i/4096%len(batches)].Share()); err != nil {
+	for i := 0; i < b.N; i += rows {
+		if err := w.Write(batches[i/rows%len(batches)].Share()); err != nil {
 			b.Fatal(err)
 		}
 	}
