@@ -17,9 +17,12 @@ import (
 const (
 	// yieldEvery bounds how long a busy worker keeps its processor: fetches, timers and uploads run in between.
 	yieldEvery = 50 * time.Microsecond
-	// spinBelow is the deadline for which the runtime's timers are too coarse (a sleep of 100 µs takes about 1.1 ms on
-	// an idle process): a worker that must act within it yields and polls instead of parking.
-	spinBelow = 1500 * time.Microsecond
+	// A worker that must act within spinBelow yields and polls instead of parking: the runtime's timers are too coarse (a sleep of
+	// 100 µs takes about 1.1 ms on an idle process). With an alarm, it need not before spinBelowAlarm, and sleeps until alarmEarly
+	// before the deadline.
+	spinBelow      = 1500 * time.Microsecond
+	spinBelowAlarm = 60 * time.Microsecond
+	alarmEarly     = 30 * time.Microsecond
 	// idleSpin is how long a worker polls after it has run out of work, before it parks: waking a parked goroutine costs ten times a round.
 	idleSpin = 20 * time.Microsecond
 	// publishEvery is how often counters are copied to where metrics read them.
@@ -34,6 +37,8 @@ type worker struct {
 	token chan struct{}
 	clock clock.Clock
 	timer clock.Timer // of park, reused
+	alarm *alarm      // nil: not made, or there is none
+	tried bool        // to make the alarm
 
 	published int64
 	hasMail   atomic.Bool
@@ -43,13 +48,16 @@ type worker struct {
 
 func newWorker(index int, c clock.Clock) *worker {
 	w := &worker{index: index, token: make(chan struct{}, 1), clock: c}
-	w.waker = shuffle.NewWaker(func() {
-		select {
-		case w.token <- struct{}{}:
-		default:
-		}
-	})
+	w.waker = shuffle.NewWaker(w.wake)
 	return w
+}
+
+// wake ends the worker's sleep, or its next one. Any goroutine may call it.
+func (w *worker) wake() {
+	select {
+	case w.token <- struct{}{}:
+	default:
+	}
 }
 
 // round flushes what is due, then steps every task once: outputs learn the time before they get rows.
@@ -115,6 +123,9 @@ func (w *worker) run(stop <-chan struct{}) (err error) {
 		if w.timer != nil {
 			w.timer.Stop()
 		}
+		if w.alarm != nil {
+			w.alarm.close()
+		}
 		w.publish()
 	}()
 	now := w.clock.Nanos()
@@ -161,7 +172,7 @@ func (w *worker) run(stop <-chan struct{}) (err error) {
 func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
 	w.publish()
 	at, ok := w.deadline(now)
-	if ok && at-now < int64(spinBelow) {
+	if ok && at-now < int64(spinBelow) && (at-now < int64(spinBelowAlarm) || !w.alarmed()) {
 		w.waker.Idle()
 		runtime.Gosched()
 		return w.clock.Nanos(), nil
@@ -176,7 +187,15 @@ func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
 	at, ok = w.deadline(now)
 	var expired <-chan time.Time
 	if ok { // a stale expiry of an earlier park costs one round
-		if wait := time.Duration(at-now) - spinBelow/2; w.timer == nil {
+		wait := time.Duration(at - now)
+		switch {
+		case wait < 2*spinBelow && w.alarmed():
+			wait -= alarmEarly
+			w.alarm.set(now, now+int64(wait))
+		default:
+			wait -= spinBelow / 2
+		}
+		if w.timer == nil {
 			w.timer = w.clock.NewTimer(wait)
 		} else {
 			w.timer.Reset(wait)
@@ -190,6 +209,16 @@ func (w *worker) park(now int64, stop <-chan struct{}) (int64, error) {
 	}
 	w.waker.Idle()
 	return w.clock.Nanos(), nil
+}
+
+// alarmed makes the alarm at its first use and reports whether there is one.
+func (w *worker) alarmed() bool {
+	if !w.tried {
+		if w.tried = true; w.clock == clock.Real() { // else instants are not the system's
+			w.alarm = newAlarm(w.wake)
+		}
+	}
+	return w.alarm != nil
 }
 
 func (w *worker) deadline(now int64) (at int64, ok bool) {
