@@ -34,13 +34,28 @@ type operatorTables struct {
 
 // Table implements core.TableFactory.
 func (o operatorTables) Table(name string, keys, values []core.Field) (core.KeyedTable, error) {
+	return o.open(name, keys, values, false)
+}
+
+// Bags is a table factory that also makes bags; a Backend's is one.
+type Bags interface {
+	// Bag returns the bag named name: a table without keys whose rows are found by slot only (see Table.Insert).
+	Bag(name string, values []core.Field) (*Table, error)
+}
+
+// Bag implements Bags.
+func (o operatorTables) Bag(name string, values []core.Field) (*Table, error) {
+	return o.open(name, nil, values, true)
+}
+
+func (o operatorTables) open(name string, keys, values []core.Field, bag bool) (*Table, error) {
 	b := o.backend
 	for _, t := range b.tables {
 		if t.options.Operator == o.operator && t.options.Table == name {
 			return nil, fmt.Errorf("operator %s asks for its table %s twice", o.operator, name)
 		}
 	}
-	t, err := New(Options{o.operator, name, keys, values, o.account, b.keyGroups, b.from, b.to})
+	t, err := New(Options{o.operator, name, keys, values, o.account, b.keyGroups, b.from, b.to, bag})
 	if err != nil {
 		return nil, err
 	}

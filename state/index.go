@@ -13,6 +13,7 @@ type index struct {
 	arena   *arena
 	entries []uint64 // a power of two
 	n       int
+	off     bool // a bag's: it takes no entries
 }
 
 const minIndex = 256
@@ -51,7 +52,7 @@ func (x *index) resize(size int) error {
 // makeRoom grows the index so that one more entry fits: at most half of it is used, which keeps nine of ten keys within
 // a cache line of their home.
 func (x *index) makeRoom() error {
-	if 2*(x.n+1) <= len(x.entries) {
+	if 2*(x.n+1) <= len(x.entries) || x.off {
 		return nil
 	}
 	return x.resize(2 * len(x.entries))
@@ -71,6 +72,9 @@ func (x *index) shrink() error {
 
 // add inserts an entry that is known not to be there. makeRoom has been called.
 func (x *index) add(hash uint64, slot uint32) {
+	if x.off {
+		return
+	}
 	mask := uint64(len(x.entries) - 1)
 	p := hash & mask
 	for x.entries[p] != 0 {

@@ -16,6 +16,8 @@ type Options struct {
 	Account         *memory.Account
 	KeyGroups       int // of the job
 	From, To        int // the key groups that this table holds, [From, To)
+	// Bag makes a table without keys whose rows are found by slot only: any number of rows, made by Insert, without an index.
+	Bag bool
 }
 
 // Table is a core.KeyedTable. One worker owns it and makes every call; what a background goroutine may call is said where.
@@ -43,6 +45,9 @@ func New(o Options) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table %s of %s: %w", o.Table, o.Operator, err)
 	}
+	if o.Bag && len(o.Keys) > 0 {
+		return nil, fmt.Errorf("table %s of %s: a bag has no keys", o.Table, o.Operator)
+	}
 	if o.KeyGroups < 1 || o.KeyGroups > core.MaxKeyGroups || o.From < 0 || o.To > o.KeyGroups || o.From > o.To {
 		return nil, fmt.Errorf("table %s of %s: key groups %d to %d of %d", o.Table, o.Operator, o.From, o.To, o.KeyGroups)
 	}
@@ -50,6 +55,9 @@ func New(o Options) (*Table, error) {
 	t.rows.last = t.heap.close
 	t.heap.init(o.Account)
 	t.pages.init(l.stride, o.From, o.To)
+	if t.index.off = o.Bag; o.Bag {
+		return t, nil
+	}
 	if err := t.index.init(o.Account); err != nil {
 		t.Close()
 		return nil, err
@@ -187,9 +195,12 @@ func (t *Table) Drop(slots []uint32) error {
 }
 
 func (t *Table) drop(slots []uint32) error {
-	hashes, err := t.hashes(slots)
-	if err != nil {
-		return err
+	var hashes []uint64
+	if !t.options.Bag {
+		var err error
+		if hashes, err = t.hashes(slots); err != nil {
+			return err
+		}
 	}
 	for i, s := range slots {
 		u := &t.pages.units[s>>6]
@@ -201,9 +212,11 @@ func (t *Table) drop(slots []uint32) error {
 				return err
 			}
 		}
-		found := t.index.remove(hashes[i], s)
-		if invariants.Enabled {
-			invariants.Checkf(found, "slot %d is not in the index", s)
+		if !t.options.Bag {
+			found := t.index.remove(hashes[i], s)
+			if invariants.Enabled {
+				invariants.Checkf(found, "slot %d is not in the index", s)
+			}
 		}
 		if t.variable {
 			t.freeValues(s)

@@ -57,6 +57,9 @@ func (t *Table) Lookup(keys []*core.Vector, hashes []uint64, sel []int32, n int,
 
 // find places the selected rows [first, last); slots and created begin with that of first.
 func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, last int, slots []uint32, created []bool, create bool) (int, error) {
+	if t.options.Bag {
+		return 0, fmt.Errorf("table %s: the rows of a bag are not found by key", t.options.Table)
+	}
 	if len(keys) != t.keys {
 		return 0, fmt.Errorf("table %s: %d key columns given, it has %d", t.options.Table, len(keys), t.keys)
 	}
