@@ -35,6 +35,10 @@ func PartsOf(format string) *Parts {
 	return nil
 }
 
+// holder is a container's writer that can keep its buffers' memory for the next rows once it has written what is in them. Without
+// Hold(true) it gives it back. It is asked to while all rows of a worker go to one file.
+type holder interface{ Hold(hold bool) }
+
 // committable is what a worker puts into a checkpoint.
 type committable struct {
 	Worker int           `json:"worker"`
@@ -119,6 +123,9 @@ func (w *writer) write(partition string, b *core.Batch, sel []int32, now time.Ti
 				view.Release()
 				return f.failed(err)
 			}
+		}
+		if h, ok := f.container.(holder); ok {
+			h.Hold(len(w.open) == 1)
 		}
 		if err := f.container.Write(view); err != nil {
 			return f.failed(err)

@@ -25,6 +25,7 @@ type parquetWriter struct {
 	pageMax  int
 
 	columns  []*core.Vector
+	hold     bool // keep the columns' memory between two row groups
 	pending  int
 	groups   []parquetGroup
 	rows     int64
@@ -123,6 +124,9 @@ func filled(v *core.Vector) int64 {
 	return n
 }
 
+// Hold says whether the memory of a written row group is kept for the next one.
+func (w *parquetWriter) Hold(hold bool) { w.hold = hold }
+
 // Rows implements connector.FileWriter.
 func (w *parquetWriter) Rows() int64 { return w.rows }
 
@@ -177,8 +181,12 @@ func (w *parquetWriter) flush() error {
 	}
 	w.groups = append(w.groups, group)
 	w.pending = 0
-	for i, v := range w.columns { // not Reset: a file that gets no more rows for a while must not keep a row group's memory
-		v.Release()
+	for i, v := range w.columns {
+		if w.hold {
+			v.Reset()
+			continue
+		}
+		v.Release() // a file that gets no more rows for a while must not keep a row group's memory
 		w.columns[i] = core.NewVector(w.account, w.schema.Fields[i].Type, 0)
 	}
 	return nil
