@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,11 @@ type AsyncReaderOptions struct {
 // Poll and ends in Close.
 //
 // Hand-over. Small batches of one split are merged until they have BatchRows rows or until BufferTimeout has passed since the
-// first of them came (0: never merged; spec.Unlimited: only full ones, or before another event of the split). A timer
+// first of them came (spec.Unlimited: only full ones, or before another event of the split). A timer
 // hands over what is due; as the runtime's timers are coarse, Poll does so too, and Deadline says when that will be.
+//
+// At BufferTimeout 0 nothing waits: a batch is queued when the queue is empty. When it is not, the worker is behind; what comes
+// meanwhile is merged, and the Poll that has emptied the queue takes it, however little it is.
 //
 // The queue is guarded by one mutex, taken once an event; an idle Poll takes none. The goroutine merges outside of it: a
 // batch that is being merged is marked busy, and others leave it alone.
@@ -126,12 +130,12 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 		return core.Event{}, r.failed
 	}
 	if r.waiting.Load() {
-		if due := r.due.Load(); due == 0 || r.clock.Nanos() < due {
+		if due := r.due.Load(); due == 0 || r.o.BufferTimeout != 0 && r.clock.Nanos() < due {
 			return core.Event{}, nil
 		}
 	}
 	r.mu.Lock()
-	if r.count < len(r.ring) {
+	if r.o.BufferTimeout == 0 && r.count == 0 || r.o.BufferTimeout != 0 && r.count < len(r.ring) {
 		r.handOverDue()
 	}
 	if r.count == 0 {
@@ -267,9 +271,7 @@ func (r *AsyncReader) take(ctx context.Context, event FetchEvent) error {
 	case core.EndOfInput:
 		r.flushAll(ctx)
 	case core.DataEvent:
-		if r.o.BufferTimeout != 0 {
-			return r.merge(ctx, event)
-		}
+		return r.merge(ctx, event)
 	default:
 		r.flush(ctx, event.Split)
 	}
@@ -292,6 +294,13 @@ func (r *AsyncReader) merge(ctx context.Context, event FetchEvent) error {
 		r.open = append(r.open, &openBatch{})
 	}
 	o := r.open[event.Split]
+	if !o.used && r.o.BufferTimeout == 0 && r.count == 0 {
+		r.put(slot{event: event.Event, position: event.Position, moved: event.Position != nil})
+		wake := r.takeWaker(true)
+		r.mu.Unlock()
+		wake()
+		return nil
+	}
 	if !o.used && rows >= r.o.BatchRows {
 		r.mu.Unlock()
 		r.pushEvent(ctx, event)
@@ -307,8 +316,8 @@ func (r *AsyncReader) merge(ctx context.Context, event FetchEvent) error {
 	if opened {
 		o.used = true
 		o.event = core.Event{Kind: core.DataEvent, Split: event.Split}
-		if r.o.BufferTimeout > 0 {
-			o.deadline = r.clock.Nanos() + int64(r.o.BufferTimeout)
+		if r.o.BufferTimeout >= 0 {
+			o.deadline = max(r.clock.Nanos()+int64(r.o.BufferTimeout), 1)
 		}
 	}
 	o.busy = true
@@ -325,17 +334,25 @@ func (r *AsyncReader) merge(ctx context.Context, event FetchEvent) error {
 		o.position, o.moved = append(o.position[:0], event.Position...), true
 	}
 	full := err == nil && o.event.Batch != nil && (o.event.Batch.Rows() >= r.o.BatchRows || int64(o.event.Batch.Size()) >= r.o.Bytes/4)
-	if err == nil && !full {
-		r.arm()
-	}
 	r.opened -= o.size
 	if o.size = 0; o.event.Batch != nil {
 		o.size = int64(o.event.Batch.Size())
 	}
 	r.opened += o.size
 	tooMuch := r.opened >= r.o.Bytes
-	// The worker has to learn of a deadline that only it can meet (see Deadline).
-	wake := r.takeWaker(opened && !full && r.o.BufferTimeout > 0 && r.o.BufferTimeout < preciseBelow)
+	var wake func()
+	if r.o.BufferTimeout == 0 && err == nil && r.count == 0 { // the worker has caught up meanwhile
+		r.put(r.takeOpen(o))
+		r.arm()
+		full, tooMuch = false, false
+		wake = r.takeWaker(true)
+	} else {
+		if err == nil && !full {
+			r.arm()
+		}
+		// The worker has to learn of a deadline that only it can meet (see Deadline).
+		wake = r.takeWaker(opened && !full && r.o.BufferTimeout > 0 && r.o.BufferTimeout < preciseBelow)
+	}
 	r.mu.Unlock()
 	wake()
 	switch {
@@ -413,13 +430,16 @@ func (r *AsyncReader) takeOpen(o *openBatch) slot {
 
 // arm sets due and the timer to the earliest deadline. The lock is held.
 func (r *AsyncReader) arm() {
+	if r.o.BufferTimeout == 0 && r.due.Load() != 0 && r.opened > 0 {
+		return // due already
+	}
 	earliest := int64(0)
 	for _, o := range r.open {
 		if o.used && !o.busy && o.deadline != 0 && (earliest == 0 || o.deadline < earliest) {
 			earliest = o.deadline
 		}
 	}
-	if earliest == r.due.Swap(earliest) || earliest == 0 || r.closed {
+	if earliest == r.due.Swap(earliest) || earliest == 0 || r.closed || r.o.BufferTimeout == 0 {
 		return
 	}
 	wait := time.Duration(max(earliest-r.clock.Nanos(), 1))
@@ -455,6 +475,9 @@ func (r *AsyncReader) handOverDue() {
 		return
 	}
 	now := r.clock.Nanos()
+	if r.o.BufferTimeout == 0 {
+		now = math.MaxInt64
+	}
 	if now < due {
 		return
 	}

@@ -159,7 +159,8 @@ func (r *readerTest) at(want string) {
 }
 
 func TestReaderPositionsTravelWithEvents(t *testing.T) {
-	r := newReaderTest(t, AsyncReaderOptions{Restored: []core.SplitState{{ID: "done", Position: position(9)}, {ID: "a", Position: position(5)}}})
+	r := newReaderTest(t, AsyncReaderOptions{Restored: []core.SplitState{{ID: "done", Position: position(9)}, {ID: "a", Position: position(5)}},
+		Runtime: Runtime{BatchRows: 1}}) // so that all batches are full
 	_, _ = r.reader.Poll() // starts the goroutine
 	r.send(start(0, "a"), data(r.account, 0, 0, 3), data(r.account, 0, 3, 4), start(1, "b"), data(r.account, 1, 0, 2), kind(core.SplitEnd, 0), kind(core.EndOfInput, 0))
 	for len(r.fetcher.events) > 0 { // everything is fetched, nothing polled
@@ -238,6 +239,39 @@ func TestReaderMergesForTheBufferTimeout(t *testing.T) {
 	r.expect(5)
 }
 
+func TestReaderMergesAtZeroWhatTheWorkerLeaves(t *testing.T) {
+	r := newReaderTest(t, AsyncReaderOptions{Batches: 2, Runtime: Runtime{BatchRows: 10}})
+	r.send(start(0, "a"))
+	r.next()
+	r.send(data(r.account, 0, 0, 1))
+	r.expect(1) // at once
+	r.send(data(r.account, 0, 1, 2), data(r.account, 0, 3, 3), data(r.account, 0, 6, 1), data(r.account, 0, 7, 2))
+	r.fetched()
+	r.expect(2) // the worker was waiting for it
+	r.at("a=3")
+	r.expect(6) // all that came since
+	r.at("a=9")
+	if _, err := r.reader.Poll(); err != nil || r.reader.Deadline() != 0 {
+		t.Error("a deadline of nothing", err)
+	}
+	for i := range 5 { // two batches in the queue and one that is being filled
+		r.send(data(r.account, 0, 9+4*i, 4))
+	}
+	r.fetched()
+	r.expect(4)
+	r.expect(8)
+	r.at("a=21")
+	r.expect(8)
+	r.at("a=29")
+	r.send(start(1, "b"), data(r.account, 1, 0, 1), kind(core.EndOfInput, 0))
+	for r.next().Kind != core.SplitStart {
+	}
+	r.expect(1)
+	if e := r.next(); e.Kind != core.EndOfInput {
+		t.Fatal(e)
+	}
+}
+
 func TestReaderUnlimitedTimeoutWaitsForFullBatches(t *testing.T) {
 	r := newReaderTest(t, AsyncReaderOptions{Runtime: Runtime{BufferTimeout: spec.Unlimited, BatchRows: 10}})
 	r.send(start(0, "a"), data(r.account, 0, 0, 4), data(r.account, 0, 4, 5))
@@ -256,6 +290,7 @@ func TestReaderUnlimitedTimeoutWaitsForFullBatches(t *testing.T) {
 
 func TestReaderIsBounded(t *testing.T) {
 	for _, o := range []AsyncReaderOptions{{Batches: 4}, {Batches: 100, Bytes: 1}} {
+		o.BatchRows = 1
 		r := newReaderTest(t, o)
 		r.send(start(0, "a"))
 		r.next()
