@@ -8,4 +8,5 @@ import (
 	_ "turbo/io/generator"
 	_ "turbo/io/kafka"
 	_ "turbo/io/print"
+	_ "turbo/io/replay"
 )
