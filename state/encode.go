@@ -2,19 +2,16 @@ package state
 
 import (
 	"encoding/binary"
-	"math"
 
 	"github.com/zeebo/xxh3"
-
-	"turbo/core"
 )
 
 // An encoded page is, in this order: version (1 byte), kind (1), the checksum of the table's layout (4), in a whole page the layout's text
 // (length, bytes), the number of units, the bitmap of live slots (8 bytes a unit), in a delta that of dirty slots, and
-// then, column by column, the rows that are live (and dirty): how nulls are given (1 byte), the validity bitmap if some are null, the values of
-// all rows in their type's width, or of the rows that are not null with their length before them. Numbers are little endian; counts
-// are varints.
-const pageVersion = 1
+// then, column by column, the rows that are live (and dirty): how nulls are given (1 byte), the validity bitmap if some are null, the words of
+// all rows as a packed run (DECIMAL: two, low and high), or the values that are not null with their length before them. Numbers are little
+// endian; counts are varints.
+const pageVersion = 2
 
 // How the nulls of a column are given.
 const (
@@ -88,37 +85,9 @@ func encodeColumn(dst []byte, f *field, rows []uint64, stride int, data [][]byte
 		}
 		return dst
 	}
-	w := f.Type.Kind.Width()
-	start := len(dst)
-	dst = grow(dst, n*w)
-	out := dst[start:]
-	o := f.offset
-	switch {
-	case f.storage == storeWide:
-		for r := range n {
-			binary.LittleEndian.PutUint64(out[16*r:], rows[r*stride+o])
-			binary.LittleEndian.PutUint64(out[16*r+8:], rows[r*stride+o+1])
-		}
-	case f.Type.Kind == core.Float32:
-		for r := range n {
-			binary.LittleEndian.PutUint32(out[4*r:], math.Float32bits(float32(math.Float64frombits(rows[r*stride+o]))))
-		}
-	case w == 8:
-		for r := range n {
-			binary.LittleEndian.PutUint64(out[8*r:], rows[r*stride+o])
-		}
-	case w == 4:
-		for r := range n {
-			binary.LittleEndian.PutUint32(out[4*r:], uint32(rows[r*stride+o]))
-		}
-	case w == 2:
-		for r := range n {
-			binary.LittleEndian.PutUint16(out[2*r:], uint16(rows[r*stride+o]))
-		}
-	default:
-		for r := range n {
-			out[r] = byte(rows[r*stride+o])
-		}
+	dst = appendPacked(dst, rows, f.offset, stride)
+	if f.storage == storeWide {
+		dst = appendPacked(dst, rows, f.offset+1, stride)
 	}
 	return dst
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"math/bits"
 	"slices"
 
@@ -165,32 +164,41 @@ func (t *Table) decodeColumn(r *pageReader, f *field, slots []uint32) error {
 		}
 		return nil
 	}
-	w := f.Type.Kind.Width()
-	in := r.take(n * w)
+	low := r.packed(n)
+	var high packed
+	if f.storage == storeWide {
+		high = r.packed(n)
+	}
 	if r.err != nil {
 		return fmt.Errorf("%w: column %s", ErrDamaged, f.Name)
 	}
 	for i, s := range slots {
-		o := int(s)*stride + f.offset
-		switch {
-		case f.storage == storeWide:
-			words[o] = binary.LittleEndian.Uint64(in[16*i:])
-			words[o+1] = binary.LittleEndian.Uint64(in[16*i+8:])
-		case f.Type.Kind == core.Float32:
-			words[o] = math.Float64bits(float64(math.Float32frombits(binary.LittleEndian.Uint32(in[4*i:]))))
-		case w == 8:
-			words[o] = binary.LittleEndian.Uint64(in[8*i:])
-		case w == 4:
-			words[o] = uint64(int64(int32(binary.LittleEndian.Uint32(in[4*i:]))))
-		case w == 2:
-			words[o] = uint64(int64(int16(binary.LittleEndian.Uint16(in[2*i:]))))
-		case f.Type.Kind == core.Boolean:
-			words[o] = uint64(in[i])
-		default:
-			words[o] = uint64(int64(int8(in[i])))
+		row := words[int(s)*stride:][:stride]
+		row[f.offset] = f.normal(low.at(i))
+		if f.storage == storeWide {
+			row[f.offset+1] = high.at(i)
 		}
 	}
 	return nil
+}
+
+// normal makes a word one that the field can have: a damaged page must not give a value that its type has not.
+func (f *field) normal(x uint64) uint64 {
+	if f.storage != storeInt {
+		return x
+	}
+	switch f.Type.Kind.Width() {
+	case 1:
+		if f.Type.Kind == core.Boolean {
+			return x & 1
+		}
+		return uint64(int64(int8(x)))
+	case 2:
+		return uint64(int64(int16(x)))
+	case 4:
+		return uint64(int64(int32(x)))
+	}
+	return x
 }
 
 // indexPage enters the rows of a restored page into the index.
@@ -223,10 +231,15 @@ type pageReader struct {
 	err  error
 }
 
+// fail notes that the page is not what Write wrote.
+func (r *pageReader) fail() {
+	r.err = fmt.Errorf("%w: it ends early, or a length cannot be", ErrDamaged)
+	r.data = nil
+}
+
 func (r *pageReader) take(n int) []byte {
 	if n < 0 || n > len(r.data) {
-		r.err = fmt.Errorf("%w: it ends early", ErrDamaged)
-		r.data = nil
+		r.fail()
 		return nil
 	}
 	b := r.data[:n:n]
@@ -244,8 +257,7 @@ func (r *pageReader) byte() byte {
 func (r *pageReader) uvarint() uint64 {
 	x, n := binary.Uvarint(r.data)
 	if n <= 0 {
-		r.err = fmt.Errorf("%w: it ends early", ErrDamaged)
-		r.data = nil
+		r.fail()
 		return 0
 	}
 	r.data = r.data[n:]
