@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"turbo/io/connector"
 )
@@ -134,6 +135,18 @@ func (l *topicLog) end(ctx context.Context, p partitionKey) (int64, error) {
 	return l.lookup(l.stables, p)
 }
 
+// committed returns the offsets that a group has committed: none when there is no such group yet, which some brokers call an error.
+func (l *topicLog) committed(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	offsets, err := l.admin.FetchOffsetsForTopics(ctx, group, l.topics...)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, l.connection.explain(err, "")
+	}
+	return offsets, nil
+}
+
 // since returns a function that gives the offset of the first record at or after a time, or the end.
 func (l *topicLog) since(at time.Time) func(context.Context, partitionKey) (int64, error) {
 	var listed kadm.ListedOffsets
@@ -172,9 +185,9 @@ func (b bound) startOf(ctx context.Context, l *topicLog, group string) (func(con
 			return otherwise(ctx, p, "has no offset in \"start\"")
 		}, nil
 	case "committed":
-		committed, err := l.admin.FetchOffsetsForTopics(ctx, group, l.topics...)
+		committed, err := l.committed(ctx, group)
 		if err != nil {
-			return nil, l.connection.explain(err, "")
+			return nil, err
 		}
 		return func(ctx context.Context, p partitionKey) (int64, error) {
 			offset, ok := committed.Lookup(p.topic, p.partition)

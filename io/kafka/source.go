@@ -230,6 +230,9 @@ func (s *Source) open(ctx context.Context, restored []core.SplitState) error {
 		return err
 	}
 	s.brokers = brokers
+	if len(partitions) == 0 && len(restored) == 0 && s.stop.word != "never" { // it would be finished for good, having read nothing
+		return core.Permanent(fmt.Errorf("there are no %s, and the source is bounded by \"stop\": it would end at once; check the pattern, or make the topic first", s.subscription.describe()))
+	}
 	if len(partitions) == 0 {
 		s.context.Log.Warn("no topic matches yet", "source", s.context.Name, "subscription", s.subscription.describe())
 	}
@@ -464,8 +467,8 @@ func (s *Source) validate(ctx context.Context) error {
 		}
 	}
 	if s.group != "" {
-		if _, err := admin.FetchOffsetsForTopics(ctx, s.group, l.topics...); err != nil {
-			return s.connection.explain(err, "")
+		if _, err := l.committed(ctx, s.group); err != nil {
+			return err
 		}
 	}
 	bounds := &Source{context: s.context, connection: s.connection, subscription: s.subscription, start: s.start, stop: s.stop, group: s.group, committed: s.committed}

@@ -479,3 +479,36 @@ func TestCommitsToTheGroup(t *testing.T) {
 		t.Errorf("committed: %+v", offsets)
 	}
 }
+
+// A group that nobody has used yet has committed nothing: "otherwise" says where to begin, and validation is content.
+func TestStartCommittedOfANewGroup(t *testing.T) {
+	r := newRig(t, topics("a:1"))
+	r.produce("a", 0, "1", "2", "3")
+	run := r.open("topic: a; group: nobody; start: committed", nil)
+	run.untilRows(3)
+	source, err := r.make("topic: a; group: nobody; start: committed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Validate(testContext(t)); err != nil {
+		t.Errorf("validation: %v", err)
+	}
+	_, err = r.tryOpen("topic: a; group: nobody; start: {at: committed, otherwise: fail}", nil)
+	wantError(t, err, "partition a/0", "has no committed offset of group \"nobody\"")
+}
+
+// A bounded job over a pattern that matches nothing would be finished for good, having read nothing.
+func TestBoundedPatternWithoutTopics(t *testing.T) {
+	r := newRig(t, topics("other:1"))
+	_, err := r.tryOpen("topic-pattern: 'ride-.*'; stop: end", nil)
+	wantError(t, err, "there are no topics that match ride-.*", "bounded")
+	if !core.IsPermanent(err) {
+		t.Error("it is tried again")
+	}
+	run := r.open("topic-pattern: 'ride-.*'; partition-discovery: 20ms", nil)
+	if err := r.broker.EnsureTopic(devbroker.Topic{Name: "ride-z", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	r.produce("ride-z", 0, "4")
+	run.untilRows(1)
+}
