@@ -312,7 +312,7 @@ func (d *jsonDecoder) value(m *jsonMember, v *core.Vector, depth int) bool {
 	case c == '"':
 		return d.quotedValue(v)
 	case c == '-' || c-'0' <= 9:
-		return d.numberValue(v)
+		return d.plainNumber(v) || d.numberValue(v)
 	case k == core.Boolean && c == 't':
 		v.AppendBool(true)
 		return d.word("true")

@@ -11,6 +11,50 @@ import (
 
 var exactTens = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
+// plainNumber reads and appends what most numbers are: at most 18 digits, perhaps a point among them, no exponent, for a BIGINT or a DOUBLE. It
+// reports false, and has done nothing, when the number is another one: numberValue then reads it.
+func (d *jsonDecoder) plainNumber(v *core.Vector) bool {
+	b, i := d.b, d.at
+	negative := b[i] == '-'
+	if negative {
+		i++
+	}
+	start := i
+	m, i := scanDigits(b, i, 0)
+	whole, fraction := i-start, 0
+	if whole == 0 || i >= len(b) || b[start] == '0' && whole > 1 {
+		return false
+	}
+	if b[i] == '.' {
+		point := i + 1
+		m, i = scanDigits(b, point, m)
+		if fraction = i - point; fraction == 0 || i >= len(b) {
+			return false
+		}
+	}
+	if whole+fraction > 18 || b[i]|0x20 == 'e' {
+		return false
+	}
+	switch {
+	case v.Type.Kind == core.Int64 && fraction == 0:
+		x := int64(m)
+		if negative {
+			x = -x
+		}
+		v.AppendInt64(x)
+	case v.Type.Kind == core.Float64 && m < 1<<53: // and both are exact
+		f := float64(m) / exactTens[fraction]
+		if negative {
+			f = -f
+		}
+		v.AppendFloat64(f)
+	default:
+		return false
+	}
+	d.at = i
+	return true
+}
+
 // numberValue reads a number and appends it to a vector of any type that numbers become.
 func (d *jsonDecoder) numberValue(v *core.Vector) bool {
 	start := d.at
