@@ -226,11 +226,16 @@ func (r *sourceRoot) deadline(int64) (at int64, ok bool) {
 		}
 		at = max(at, r.nextMark) // nothing is looked at before
 	}
-	if h, is := r.reader.(holder); is {
+	if h, is := r.reader.(holder); is && !r.held() {
 		due := h.Deadline()
 		at, ok = earliest(at, ok, due, due != 0)
 	}
 	return at, ok
+}
+
+// held reports whether the reader is not asked for rows now, whatever it has: whoever ends that wakes the worker.
+func (r *sourceRoot) held() bool {
+	return r.drift != nil && r.drift.paused.Load() || r.dead.element != nil && r.dead.full()
 }
 
 func (r *sourceRoot) close() error { return r.wrap(r.reader.Close()) }

@@ -116,7 +116,12 @@ func (r *AsyncReader) SetWaker(wake func()) {
 
 // Deadline returns when Poll will have a batch that is being held back for the buffer timeout, in the clock's Nanos; 0
 // when none is held back. A worker that can wake more precisely than the runtime's timers polls at that time.
-func (r *AsyncReader) Deadline() int64 { return r.due.Load() }
+func (r *AsyncReader) Deadline() int64 {
+	if r.o.BufferTimeout == 0 { // a worker that has found nothing is woken
+		return 0
+	}
+	return r.due.Load()
+}
 
 // Poll implements core.SourceReader.
 func (r *AsyncReader) Poll() (core.Event, error) {
