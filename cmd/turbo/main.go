@@ -46,19 +46,23 @@ func (e *codeError) Unwrap() error { return e.err }
 func execute(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.Execute()
+	command, err := root.ExecuteC()
 	if err == nil {
 		return exitDone
 	}
-	code := exitUsage // what cobra refuses
 	var c *codeError
-	if errors.As(err, &c) {
-		code = c.code
+	if !errors.As(err, &c) { // what cobra refuses
+		fmt.Fprintln(root.ErrOrStderr(), "turbo:", err)
+		if command.Runnable() && !command.HasSubCommands() {
+			fmt.Fprintf(root.ErrOrStderr(), "usage: %s\n", command.UseLine())
+		}
+		fmt.Fprintf(root.ErrOrStderr(), "%s --help says more\n", command.CommandPath())
+		return exitUsage
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(root.ErrOrStderr(), "turbo:", text)
 	}
-	return code
+	return c.code
 }
 
 func failed(err error) error  { return &codeError{exitFailed, err} }

@@ -23,8 +23,16 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors(), newVerify(), newDemo())
 	root.AddCommand(newValidate(), newStatus(), newStop(), newDev(), newBench(), newDLQ(), newReference())
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() { // cobra takes a wrong subcommand for a wish for help, and ends with 0
+			c.Args = cobra.NoArgs
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return root
 }
 
@@ -50,6 +58,9 @@ func (f *jobFlags) load(c *cobra.Command, path string) (*job.Job, error) {
 			return nil, misused(fmt.Errorf("-D %s: expected NAME=VALUE", d))
 		}
 		o.Defines[name] = value
+	}
+	if c.Flags().Changed("parallelism") && f.parallelism < 1 {
+		return nil, misused(fmt.Errorf("-p %d: expected at least one worker", f.parallelism))
 	}
 	j, err := job.Load(path, o)
 	if err != nil {
@@ -130,21 +141,26 @@ func newSchema() *cobra.Command {
 // version is set by -ldflags at a release.
 var version = "dev"
 
+// versionText is what "turbo version" prints.
+func versionText() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "dev" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v += " " + s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return fmt.Sprintf("turbo %s, %s, %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			v := version
-			if info, ok := debug.ReadBuildInfo(); ok && v == "dev" {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v += " " + s.Value[:min(12, len(s.Value))]
-					}
-				}
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "turbo %s, %s, %s/%s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err
 		},
 	}

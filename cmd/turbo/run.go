@@ -100,9 +100,8 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 	finish := line.Follow(p)
 	result, err := p.Run(ctx)
 	finish()
-	var mistakes spec.Errors
-	if asErrors(err, &mistakes) { // what only a connector could check
-		return specError(c.ErrOrStderr(), "the job spec", err)
+	if mistakes := specMistakes(err); mistakes != nil { // what only a connector could check
+		return specError(c.ErrOrStderr(), "the job spec", mistakes)
 	}
 	summary(c.ErrOrStderr(), p, result, err)
 	code := int(got.Load())
@@ -113,6 +112,19 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 		return failed(fmt.Errorf("job %s failed: %w", p.Job.Plan.Settings.Name, err))
 	case code != 0:
 		return &codeError{code, nil}
+	}
+	return nil
+}
+
+// specMistakes returns the mistakes in the spec that err is about, if it is about any.
+func specMistakes(err error) spec.Errors {
+	var list spec.Errors
+	var one *spec.Error
+	switch {
+	case errors.As(err, &list):
+		return list
+	case errors.As(err, &one):
+		return spec.Errors{one}
 	}
 	return nil
 }

@@ -239,6 +239,14 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{exitUsage, "run", "accepts 1 arg(s), received 0"},
+		{exitUsage, "dev kafak", `unknown command "kafak" for "turbo dev"`},
+		{exitUsage, "dlq lits", `unknown command "lits" for "turbo dlq"`},
+		{exitDone, "dlq", "dlq [command]"},
+		{exitUsage, "run -p 0 " + job, "-p 0: expected at least one worker"},
+		{exitUsage, "validate -p -1 " + job, "-p -1: expected at least one worker"},
+		{exitUsage, "run --set sources.numbers.start-time=x " + job, "start-time"}, // what only the connector can check
+		{exitUsage, "run --set sources.numbers.columns.x.min=3 " + job, "there is no column x in the schema"},
+		{exitUsage, "status " + dir, "is not the state directory of a job"},
 		{exitUsage, "run nothing.yaml", "nothing.yaml"},
 		{exitUsage, "runn", `unknown command "runn"`},
 		{exitUsage, "run --what " + job, "unknown flag: --what"},
@@ -263,13 +271,33 @@ func TestUsage(t *testing.T) {
 		{exitUsage, "dev kafka --sync", "--sync needs --dir"},
 		{exitUsage, "status nothing", "no job in ./.turbo"},
 		{exitDone, "version", "turbo dev"},
+		{exitDone, "--version", "turbo dev"},
 	} {
 		has(t, must(t, c.code, strings.Fields(c.args)...), c.says)
 	}
+	p := start(t, "run")
+	if code := p.end(); code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	has(t, p.text(), "accepts 1 arg(s), received 0\nusage: turbo run JOB.yaml [flags]\nturbo run --help says more\n")
 	var schema map[string]any
 	if err := json.Unmarshal([]byte(must(t, exitDone, "schema")), &schema); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestJobNamedAsADirectory has a job whose name a directory beside it has too, such as its input's.
+func TestJobNamedAsADirectory(t *testing.T) {
+	dir, job := jobDir(t, "10", "0")
+	t.Chdir(dir)
+	if err := os.Mkdir("numbers", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	must(t, exitDone, "run", job, "--set", "engine.checkpoint.dir="+filepath.Join(".turbo", "numbers"))
+	has(t, must(t, exitDone, "status", "numbers"), "job numbers has finished")
+	has(t, must(t, exitFailed, "stop", "numbers"), "the job is not running")
+	has(t, must(t, exitDone, "status", filepath.Join(".turbo", "numbers")), "job numbers has finished")
+	has(t, must(t, exitUsage, "stop", "."), "is not the state directory")
 }
 
 func TestVerifyFindsDamage(t *testing.T) {

@@ -22,21 +22,40 @@ import (
 // stateDir finds the state directory that JOB|DIR means: a job spec, a directory, or the name of a job in ./.turbo.
 func stateDir(c *cobra.Command, f *jobFlags, arg string) (string, error) {
 	info, err := os.Stat(arg)
-	switch {
-	case err == nil && info.IsDir():
-		return arg, nil
-	case err == nil:
+	here := err == nil && info.IsDir()
+	if err == nil && !here {
 		j, err := f.load(c, arg)
 		if err != nil {
 			return "", err
 		}
 		return run.StateDir(j.Plan.Settings), nil
 	}
+	if here && isStateDir(arg) {
+		return arg, nil
+	}
 	named := filepath.Join(".turbo", arg)
-	if info, err := os.Stat(named); err == nil && info.IsDir() && !strings.ContainsRune(arg, filepath.Separator) {
+	if info, err := os.Stat(named); err == nil && info.IsDir() && filepath.Base(arg) == arg && filepath.IsLocal(arg) && arg != "." {
 		return named, nil
 	}
+	if here {
+		return "", misused(fmt.Errorf("the directory %s is not the state directory of a job, and no job in ./.turbo has this name", arg))
+	}
 	return "", misused(fmt.Errorf("%s is no job spec, no state directory and no job in ./.turbo", arg))
+}
+
+// isStateDir reports whether a job has begun to keep its state in a directory.
+func isStateDir(dir string) bool {
+	for _, pattern := range []string{server.SocketName, server.SocketPathName, "run", "manifest-*"} {
+		if found, err := filepath.Glob(filepath.Join(quoteGlob(dir), pattern)); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// quoteGlob makes a path a pattern that matches only itself.
+func quoteGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // jobOrDir explains the argument of commands that work on state.
@@ -101,6 +120,9 @@ func newStop() *cobra.Command {
 			report, err := server.Status(ctx, dir)
 			if err == nil {
 				err = server.Stop(ctx, dir)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				return failed(fmt.Errorf("%s: the job has not answered within %v; it may have been asked to stop, or not: see turbo status", dir, timeout))
 			}
 			if err != nil {
 				return failed(fmt.Errorf("%s: %w", dir, err))
