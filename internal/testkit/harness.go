@@ -24,6 +24,23 @@ type Harness struct {
 	Events []Event
 	// Start is the clock at the beginning.
 	Start core.Time
+	// Ports are further inputs, from port 1 on. Order then has the port of each row in the order of arrival; rows of a port come in their
+	// order, and events count the rows of all ports.
+	Ports []Port
+	Order []uint8
+	// Kinds are the row kinds by port and row; a nil one means insertions.
+	Kinds [][]core.RowKind
+	// Sides are the schemas of the operator's side outputs.
+	Sides []*core.Schema
+	// Narrow makes outputs that are full after each batch, until the next call.
+	Narrow bool
+}
+
+// Port is a further input of an operator.
+type Port struct {
+	Input   *core.Schema
+	Keys    []int
+	Columns []*core.Vector
 }
 
 // Event comes after so many rows.
@@ -31,6 +48,7 @@ type Event struct {
 	After     int       // rows before it
 	Watermark core.Time // for every instance; 0: none
 	Clock     core.Time // processing time from here on; 0: none
+	End       int       // the port that ends, plus one; 0: none
 }
 
 // Emitted is one row of output.
@@ -43,7 +61,8 @@ type Emitted struct {
 // Log is what a run emitted.
 type Log struct {
 	Emitted []Emitted
-	Marks   []Mark // after each message
+	Sides   [][]Emitted // by side output
+	Marks   []Mark      // after each message
 	Count   core.Counters
 	Tables  int64 // bytes of state at the end
 	Rows    int   // rows of state at the end
@@ -97,7 +116,39 @@ type run struct {
 	instances []*instance
 	pages     Pages
 	log       Log
+	ports     []Port
+	rowOf     []int32 // by position in the order of arrival: the row of its port
+	ended     []bool
 }
+
+// port is the port of the row at a position in the order of arrival.
+func (r *run) port(at int) int {
+	if len(r.h.Order) == 0 {
+		return 0
+	}
+	return int(r.h.Order[at])
+}
+
+// sideOutput takes what an instance emits to a side output.
+type sideOutput struct {
+	run  *run
+	side int
+	full *bool
+}
+
+// Emit implements core.Emitter.
+func (o *sideOutput) Emit(b *core.Batch) error {
+	for k := range b.Rows() {
+		r := b.Row(k)
+		o.run.log.Sides[o.side] = append(o.run.log.Sides[o.side], Emitted{Kind: b.Kind(r), Row: FormatRow(b.Columns, r)})
+	}
+	b.Release()
+	*o.full = o.run.h.Narrow
+	return nil
+}
+
+// Full implements core.Emitter.
+func (o *sideOutput) Full() bool { return *o.full }
 
 type instance struct {
 	run     *run
@@ -105,6 +156,7 @@ type instance struct {
 	backend *state.Backend
 	count   core.Counters
 	checker Checker
+	full    bool
 }
 
 // Emit implements core.Emitter: it renders the rows.
@@ -117,21 +169,24 @@ func (i *instance) Emit(b *core.Batch) error {
 		i.run.log.Emitted = append(i.run.log.Emitted, e)
 	}
 	b.Release()
+	i.full = i.run.h.Narrow
 	return nil
 }
 
 // Full implements core.Emitter.
-func (i *instance) Full() bool { return false }
+func (i *instance) Full() bool { return i.full }
 
 // settle calls Resume until there is no more.
 func (i *instance) settle(err error) {
 	i.run.t.Helper()
 	for more := true; more && err == nil; {
+		i.full = false
 		more, err = i.op.Resume(&i.checker)
 	}
 	if err != nil {
 		i.run.t.Fatal(err)
 	}
+	i.full = false
 }
 
 func (r *run) start(workers, checkpoint int) {
@@ -142,14 +197,26 @@ func (r *run) start(workers, checkpoint int) {
 		from, to := core.KeyGroupRange(w, harnessGroups, workers)
 		i := &instance{run: r, op: r.h.New(), backend: state.NewBackend(harnessGroups, from, to, r.pages.At(checkpoint))}
 		i.checker = Checker{Schema: r.h.Output, Next: i}
-		ctx := &core.OperatorContext{ID: "op", Worker: w, Workers: workers, KeyGroups: harnessGroups, Inputs: []*core.Schema{r.h.Input},
+		ctx := &core.OperatorContext{ID: "op", Worker: w, Workers: workers, KeyGroups: harnessGroups,
 			Output: r.h.Output, BatchRows: 64, Account: r.account, Tables: i.backend.Operator("op", r.account),
 			Now: func() core.Time { return r.clock }, Counters: &i.count, Log: slog.New(slog.DiscardHandler)}
+		for _, p := range r.ports {
+			ctx.Inputs = append(ctx.Inputs, p.Input)
+		}
+		for k, schema := range r.h.Sides {
+			ctx.Sides = append(ctx.Sides, &Checker{Schema: schema, Next: &sideOutput{r, k, &i.full}})
+			ctx.SideSchemas = append(ctx.SideSchemas, schema)
+		}
 		if err := i.op.Open(ctx); err != nil {
 			r.t.Fatal(err)
 		}
 		if r.watermark != core.MinTime {
 			i.settle(i.op.Advance(r.watermark, &i.checker))
+		}
+		for port, ended := range r.ended {
+			if ended {
+				i.settle(i.op.EndInput(port, &i.checker))
+			}
 		}
 		r.instances = append(r.instances, i)
 	}
@@ -207,10 +274,21 @@ func (r *run) snapshot(complete bool) {
 func (r *run) run() *Log {
 	r.watermark = core.MinTime
 	workers := 1 + r.v.Restart/2
+	r.ports = append([]Port{{r.h.Input, r.h.Keys, r.h.Columns}}, r.h.Ports...)
+	r.ended = make([]bool, len(r.ports))
+	r.log.Sides = make([][]Emitted, len(r.h.Sides))
 	r.start(workers, 0)
 	at, event, total := 0, 0, 0
 	if len(r.h.Columns) > 0 {
 		total = r.h.Columns[0].Len()
+	}
+	if len(r.h.Order) > 0 {
+		total = len(r.h.Order)
+	}
+	next := make([]int32, len(r.ports))
+	for k := range total {
+		r.rowOf = append(r.rowOf, next[r.port(k)])
+		next[r.port(k)]++
 	}
 	for at < total || event < len(r.h.Events) {
 		if event < len(r.h.Events) && r.h.Events[event].After <= at {
@@ -220,6 +298,11 @@ func (r *run) run() *Log {
 			to := min(at+r.v.BatchRows, total)
 			if event < len(r.h.Events) {
 				to = min(to, r.h.Events[event].After)
+			}
+			for k := at + 1; k < to; k++ {
+				if r.port(k) != r.port(at) {
+					to = k
+				}
 			}
 			r.rows(at, to)
 			at = to
@@ -233,7 +316,11 @@ func (r *run) run() *Log {
 		}
 	}
 	for _, i := range r.instances {
-		i.settle(i.op.EndInput(0, &i.checker))
+		for port, ended := range r.ended {
+			if !ended {
+				i.settle(i.op.EndInput(port, &i.checker))
+			}
+		}
 		r.log.Tables += i.backend.Bytes()
 		for _, table := range i.backend.Tables() {
 			r.log.Rows += table.Len()
@@ -250,6 +337,12 @@ func (r *run) event(e Event) {
 	if e.Clock != 0 {
 		r.clock = e.Clock
 	}
+	if e.End != 0 {
+		r.ended[e.End-1] = true
+		for _, i := range r.instances {
+			i.settle(i.op.EndInput(e.End-1, &i.checker))
+		}
+	}
 	if e.Watermark != 0 {
 		r.watermark = e.Watermark
 		for _, i := range r.instances {
@@ -261,47 +354,52 @@ func (r *run) event(e Event) {
 	}
 }
 
-// rows gives rows [from, to) to their instances.
+// rows gives the rows at [from, to) in the order of arrival, all of one port, to their instances.
 func (r *run) rows(from, to int) {
-	hashes := make([]uint64, to)
-	if len(r.h.Keys) > 0 {
+	port := r.port(from)
+	p := r.ports[port]
+	total := p.Columns[0].Len()
+	hashes := make([]uint64, total)
+	if len(p.Keys) > 0 {
 		var keys []*core.Vector
-		for _, k := range r.h.Keys {
-			keys = append(keys, r.h.Columns[k])
+		for _, k := range p.Keys {
+			keys = append(keys, p.Columns[k])
 		}
-		hash.Columns(keys, to, nil, hashes)
+		hash.Columns(keys, total, nil, hashes)
 	}
 	for w, i := range r.instances {
 		var mine []int32
-		for row := from; row < to; row++ {
+		for at := from; at < to; at++ {
+			row := r.rowOf[at]
 			owner := 0
-			if len(r.h.Keys) > 0 {
+			if len(p.Keys) > 0 {
 				owner = core.WorkerOf(core.KeyGroup(hashes[row], harnessGroups), harnessGroups, len(r.instances))
 			}
 			if owner == w {
-				mine = append(mine, int32(row))
+				mine = append(mine, row)
 			}
 		}
 		if len(mine) > 0 {
-			b := r.batch(mine, hashes)
-			i.settle(i.op.Process(0, b, &i.checker))
+			b := r.batch(port, mine, hashes)
+			i.settle(i.op.Process(port, b, &i.checker))
 		}
 	}
 }
 
 // batch makes a batch of the rows, with dead ones between them in variants with a selection.
-func (r *run) batch(rows []int32, hashes []uint64) *core.Batch {
-	b := core.NewBatch(r.account, r.h.Input)
+func (r *run) batch(port int, rows []int32, hashes []uint64) *core.Batch {
+	p := r.ports[port]
+	b := core.NewBatch(r.account, p.Input)
 	var physical, sel []int32
 	for _, row := range rows {
 		for r.v.Selection && r.rng.IntN(2) == 0 {
-			physical = append(physical, int32(r.rng.IntN(r.h.Columns[0].Len())))
+			physical = append(physical, int32(r.rng.IntN(p.Columns[0].Len())))
 		}
 		sel = append(sel, int32(len(physical)))
 		physical = append(physical, row)
 	}
 	b.Len = len(physical)
-	for _, c := range r.h.Columns {
+	for _, c := range p.Columns {
 		v := core.NewVector(r.account, c.Type, 0)
 		v.AppendSelected(c, physical)
 		b.Columns = append(b.Columns, v)
@@ -310,7 +408,13 @@ func (r *run) batch(rows []int32, hashes []uint64) *core.Batch {
 		b.Sel = b.SelBuffer(len(sel))
 		copy(b.Sel, sel)
 	}
-	if r.v.Hashes && len(r.h.Keys) > 0 {
+	if port < len(r.h.Kinds) && r.h.Kinds[port] != nil {
+		kinds := b.MakeKinds(b.Len)
+		for i, row := range physical {
+			kinds[i] = r.h.Kinds[port][row]
+		}
+	}
+	if r.v.Hashes && len(p.Keys) > 0 {
 		out := b.MakeHashes()
 		for i := range out {
 			out[i] = 0xDEAD
