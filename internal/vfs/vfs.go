@@ -8,7 +8,7 @@ import (
 )
 
 // File is an open file. Reads and writes share one position, as in package os. A File may be used by one goroutine at a
-// time, except ReadAt, which may be called concurrently.
+// time, except ReadAt and Sync, which may be called concurrently: a Sync covers what was written before it began.
 type File interface {
 	io.Reader
 	io.ReaderAt

@@ -72,6 +72,7 @@ type openFile struct {
 	rows      int64
 	out       appender
 	dirty     bool  // rows since the last barrier
+	synced    int64 // bytes that have been given to the disk
 	reserved  int64 // bytes of the memory account for buffer and encoder
 
 	text      *compress.Writer     // of text formats
@@ -111,43 +112,43 @@ func (f *openFile) endFrame() error {
 	return err
 }
 
-// barrier makes everything written so far durable, except for the file's name.
-func (f *openFile) barrier() error {
+// barrier ends the durable prefix here: everything written so far is on its way to the disk when this returns, except for the file's
+// name.
+func (f *openFile) barrier(flush *flusher) error {
 	if !f.dirty {
 		return nil
 	}
 	if err := f.endFrame(); err != nil {
 		return f.failed(err)
 	}
-	if err := f.sync(); err != nil {
-		return err
+	if err := f.out.flush(); err != nil {
+		return f.failed(err)
 	}
+	f.synced = f.out.bytes
+	flush.add(flushJob{file: f.out.file})
 	f.dirty = false
 	return nil
 }
 
-func (f *openFile) sync() error {
-	if err := f.out.flush(); err != nil {
-		return f.failed(err)
+// syncEarly has the flusher sync what was written, when that is much and it has nothing else to do.
+func (f *openFile) syncEarly(flush *flusher) {
+	if f.out.bytes-f.synced >= earlySync && flush.idle() {
+		f.synced = f.out.bytes
+		flush.add(flushJob{file: f.out.file})
 	}
-	if mutants.skipFileSync {
-		return nil
-	}
-	if err := f.out.file.Sync(); err != nil {
-		return f.failed(err)
-	}
-	return nil
 }
 
-func (f *openFile) failed(err error) error {
+func (f *openFile) failed(err error) error { return fileError(f.out.file, err) }
+
+func fileError(file vfs.File, err error) error {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return err // it says what was done to which file
 	}
-	return fmt.Errorf("write %s: %w", f.out.file.Name(), err)
+	return fmt.Errorf("write %s: %w", file.Name(), err)
 }
 
-// seal ends the file: footer, sync, close. It becomes visible by the commit of a checkpoint.
-func (f *openFile) seal(parts *Parts) (ledger.File, error) {
+// seal ends the file: footer, then sync and close by the flusher. It becomes visible by the commit of a checkpoint.
+func (f *openFile) seal(parts *Parts, flush *flusher) (ledger.File, error) {
 	if err := f.endFrame(); err != nil {
 		return ledger.File{}, f.failed(err)
 	}
@@ -164,8 +165,8 @@ func (f *openFile) seal(parts *Parts) (ledger.File, error) {
 			return ledger.File{}, f.failed(err)
 		}
 	}
-	if err := f.sync(); err != nil {
-		return ledger.File{}, err
+	if err := f.out.flush(); err != nil {
+		return ledger.File{}, f.failed(err)
 	}
 	info, err := f.out.file.Stat()
 	if err != nil {
@@ -176,9 +177,7 @@ func (f *openFile) seal(parts *Parts) (ledger.File, error) {
 	}
 	sealed := f.record()
 	sealed.Modified = info.ModTime().UnixNano()
-	if err := f.out.file.Close(); err != nil {
-		return ledger.File{}, f.failed(err)
-	}
+	flush.add(flushJob{file: f.out.file, close: true})
 	return sealed, nil
 }
 
@@ -193,6 +192,12 @@ func (f *openFile) openRecord() openRecord {
 
 // abandon closes the file without finishing anything.
 func (f *openFile) abandon() {
+	f.discard()
+	_ = f.out.file.Close()
+}
+
+// discard drops what is buffered.
+func (f *openFile) discard() {
 	if f.text != nil {
 		f.text.Discard()
 	}
@@ -201,7 +206,6 @@ func (f *openFile) abandon() {
 		_ = f.container.Close()
 		f.container = nil
 	}
-	_ = f.out.file.Close()
 }
 
 // create makes a hidden file whose directory exists durably when this returns. Its own name is durable after the sync of

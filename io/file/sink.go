@@ -126,13 +126,13 @@ func (s *Sink) Writer(worker int) (core.SinkWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connector.NewAsyncWriter(w, connector.AsyncWriterOptions{Runtime: s.o.Runtime, Worker: worker}), nil
+	return newSinkWriter(w, connector.AsyncWriterOptions{Runtime: s.o.Runtime, Worker: worker}), nil
 }
 
 func (s *Sink) writer(worker int) (*writer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := &writer{sink: s, worker: worker, base: s.base, open: map[string]*openFile{}, names: newDirSync(s.o.FS)}
+	w := &writer{sink: s, worker: worker, base: s.base, open: map[string]*openFile{}, names: newDirSync(s.o.FS), flush: newFlusher()}
 	for _, p := range s.o.Partition {
 		w.split.columns = append(w.split.columns, p.Column)
 		w.split.names = append(w.split.names, p.Name)

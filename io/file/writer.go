@@ -61,8 +61,9 @@ type writer struct {
 	open    map[string]*openFile // by partition
 	sealed  []sealedFile
 	names   *dirSync // directories with new hidden names
-	base    uint64   // newest prepared checkpoint
-	seq     int      // files opened since then
+	flush   *flusher
+	base    uint64 // newest prepared checkpoint
+	seq     int    // files opened since then
 	text    []byte
 	ends    []int32
 	failed  error
@@ -71,7 +72,7 @@ type writer struct {
 // Write implements connector.Writer.
 func (w *writer) Write(_ context.Context, b *core.Batch) error {
 	defer b.Release()
-	if w.failed != nil {
+	if w.check() != nil {
 		return w.failed
 	}
 	if b.Rows() == 0 {
@@ -88,6 +89,14 @@ func (w *writer) Write(_ context.Context, b *core.Batch) error {
 		}
 	}
 	w.split.done()
+	return w.failed
+}
+
+// check returns what has failed, here or on the way to the disk.
+func (w *writer) check() error {
+	if w.failed == nil {
+		w.failed = w.flush.failed()
+	}
 	return w.failed
 }
 
@@ -133,6 +142,7 @@ func (w *writer) write(partition string, b *core.Batch, sel []int32, now time.Ti
 	}
 	f.rows += rows
 	f.written = now
+	f.syncEarly(w.flush)
 	if err := w.relieve(); err != nil {
 		return err
 	}
@@ -268,7 +278,7 @@ func (w *writer) adopt(r openRecord, f *openFile) error {
 		f.abandon()
 		return err
 	}
-	f.reserved = reserved
+	f.reserved, f.synced = reserved, f.out.bytes
 	if err := w.attach(f); err != nil {
 		f.abandon()
 		w.unreserve(reserved)
@@ -300,10 +310,11 @@ func (w *writer) sealOldest() error {
 
 func (w *writer) seal(f *openFile) error {
 	delete(w.open, f.partition)
-	sealed, err := f.seal(w.sink.o.Parts)
+	sealed, err := f.seal(w.sink.o.Parts, w.flush)
 	w.unreserve(f.reserved)
 	if err != nil {
-		f.abandon()
+		f.discard()
+		w.flush.add(flushJob{file: f.out.file, remove: true, close: true}) // behind a sync that may be waiting
 		return err
 	}
 	w.sealed = append(w.sealed, sealedFile{File: sealed})
@@ -312,7 +323,7 @@ func (w *writer) seal(f *openFile) error {
 
 // Tick implements connector.Writer: files are sealed by time, also when no row comes.
 func (w *writer) Tick(_ context.Context, now time.Time) error {
-	if w.failed != nil {
+	if w.check() != nil {
 		return w.failed
 	}
 	roll := &w.sink.o.Roll
@@ -327,9 +338,24 @@ func (w *writer) Tick(_ context.Context, now time.Time) error {
 	return nil
 }
 
-// Prepare implements connector.Writer.
-func (w *writer) Prepare(_ context.Context, checkpoint uint64, final bool) ([]byte, error) {
-	if w.failed == nil {
+// Prepare implements connector.Writer. It waits until everything is durable.
+func (w *writer) Prepare(ctx context.Context, checkpoint uint64, final bool) ([]byte, error) {
+	committable, err := blocking{w}.Prepare(ctx, checkpoint, final)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	w.flush.add(flushJob{done: func(err error) { done <- err }})
+	if w.failed = <-done; w.failed != nil {
+		return nil, w.failed
+	}
+	return committable, nil
+}
+
+// Prepare implements connector.Writer but for the wait: everything is durable when what is in the flusher's queue has been done.
+func (b blocking) Prepare(_ context.Context, checkpoint uint64, final bool) ([]byte, error) {
+	w := b.writer
+	if w.check() == nil {
 		w.failed = w.prepare(final)
 	}
 	if w.failed != nil {
@@ -368,17 +394,20 @@ func (w *writer) prepare(final bool) error {
 		if final || w.sink.o.Roll.OnCheckpoint || w.encoder == nil && w.sink.o.Parts == nil {
 			err = w.seal(f)
 		} else {
-			err = f.barrier()
+			err = f.barrier(w.flush)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return w.names.sync()
+	w.flush.add(flushJob{names: w.names})
+	w.names = newDirSync(w.sink.o.FS)
+	return nil
 }
 
 // Close implements connector.Writer. What is not prepared is given up; the files stay hidden for the next Open.
 func (w *writer) Close() error {
+	w.flush.stop()
 	for _, f := range w.open {
 		f.abandon()
 		w.unreserve(f.reserved)
