@@ -1,0 +1,162 @@
+package join
+
+import (
+	"slices"
+
+	"turbo/memory"
+)
+
+// buckets are slots by time, in buckets of a power of two of microseconds: what is due at a watermark, and the rows of a slice. Adding is an
+// append. It is derived from tables. What a slot stands for may have gone meanwhile: whoever takes it looks.
+type buckets struct {
+	account  *memory.Account
+	number   func(int64) int64 // the bucket of a time; monotonous
+	last     func(int64) int64 // the last time of a bucket
+	lists    map[int64]*bucket
+	order    []int64 // numbers, ascending
+	cache    [64]*bucket
+	spare    []*bucket
+	ready    []*bucket // due, not taken yet
+	reserved int64
+}
+
+type bucket struct {
+	number int64
+	slots  []uint32
+}
+
+// keepSlots bounds what a spare bucket keeps.
+const keepSlots = 1 << 14
+
+// newBuckets returns buckets of about width microseconds.
+func newBuckets(account *memory.Account, width int64) *buckets {
+	shift := 0
+	for int64(1)<<shift < width && shift < 62 {
+		shift++
+	}
+	return &buckets{account: account, lists: map[int64]*bucket{}, number: func(t int64) int64 { return t >> shift },
+		last: func(n int64) int64 { return n<<shift | (1<<shift - 1) }}
+}
+
+func (b *buckets) close() {
+	if b == nil {
+		return
+	}
+	b.account.Unreserve(b.reserved)
+	b.reserved, b.lists, b.order, b.spare, b.ready = 0, nil, nil, nil, nil
+	b.cache = [64]*bucket{}
+}
+
+// of returns the bucket of that number.
+func (b *buckets) of(number int64) *bucket {
+	if c := b.cache[number&63]; c != nil && c.number == number {
+		return c
+	}
+	c := b.lists[number]
+	if c == nil {
+		if n := len(b.spare); n > 0 {
+			c = b.spare[n-1]
+			b.spare = b.spare[:n-1]
+		} else {
+			c = &bucket{}
+		}
+		c.number = number
+		b.lists[number] = c
+		i, _ := slices.BinarySearch(b.order, number)
+		b.order = slices.Insert(b.order, i, number)
+	}
+	b.cache[number&63] = c
+	return c
+}
+
+// add enters slots at their times.
+func (b *buckets) add(slots []uint32, times []int64) error {
+	times = times[:len(slots)]
+	for i, x := range slots {
+		c := b.of(b.number(times[i]))
+		if len(c.slots) == cap(c.slots) {
+			if err := b.grow(c); err != nil {
+				return err
+			}
+		}
+		c.slots = append(c.slots, x)
+	}
+	return nil
+}
+
+func (b *buckets) grow(c *bucket) error {
+	size := max(64, 2*cap(c.slots))
+	more := int64(size-cap(c.slots)) * 4
+	if err := b.account.Reserve(more); err != nil {
+		return err
+	}
+	b.reserved += more
+	c.slots = append(make([]uint32, 0, size), c.slots...)
+	return nil
+}
+
+// free takes back a bucket that is not in lists any more.
+func (b *buckets) free(c *bucket) {
+	if n := cap(c.slots); n > keepSlots || len(b.spare) >= 64 {
+		b.account.Unreserve(int64(n) * 4)
+		b.reserved -= int64(n) * 4
+		return
+	}
+	c.slots = c.slots[:0]
+	b.spare = append(b.spare, c)
+}
+
+// remove takes the first bucket in order out.
+func (b *buckets) remove() *bucket {
+	c := b.lists[b.order[0]]
+	delete(b.lists, c.number)
+	b.order = slices.Delete(b.order, 0, 1)
+	if b.cache[c.number&63] == c {
+		b.cache[c.number&63] = nil
+	}
+	return c
+}
+
+// advance makes ready what is due at limit (time <= limit): whole buckets, and those slots of the one around limit whose time has come.
+func (b *buckets) advance(limit int64, time func(slot uint32) int64) error {
+	for len(b.order) > 0 && b.last(b.order[0]) <= limit {
+		b.ready = append(b.ready, b.remove())
+	}
+	if len(b.order) == 0 || b.order[0] > b.number(limit) {
+		return nil
+	}
+	c, due := b.lists[b.order[0]], &bucket{}
+	kept := 0
+	for _, x := range c.slots {
+		if t := time(x); t > limit {
+			c.slots[kept] = x
+			kept++
+			continue
+		}
+		if len(due.slots) == cap(due.slots) {
+			if err := b.grow(due); err != nil {
+				return err
+			}
+		}
+		due.slots = append(due.slots, x)
+	}
+	c.slots = c.slots[:kept]
+	b.ready = append(b.ready, due)
+	return nil
+}
+
+// take moves up to n slots that are ready to out, and reports whether there may be more.
+func (b *buckets) take(out []uint32, n int) ([]uint32, bool) {
+	for n > 0 && len(b.ready) > 0 {
+		c := b.ready[0]
+		k := min(n, len(c.slots))
+		out = append(out, c.slots[len(c.slots)-k:]...)
+		c.slots = c.slots[:len(c.slots)-k]
+		n -= k
+		if len(c.slots) == 0 {
+			b.ready = slices.Delete(b.ready, 0, 1)
+			b.free(c)
+		}
+	}
+	return out, len(b.ready) > 0
+}
