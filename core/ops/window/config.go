@@ -129,8 +129,8 @@ const (
 	KindLate  = "late"
 )
 
-// Check reports what cannot be: the message says what to do. Column numbers are the caller's promise.
-func (c *Config) Check() error {
+// CheckKind reports what cannot be of the windows alone: the message says what to do.
+func (c *Config) CheckKind() error {
 	switch c.Kind {
 	case Tumbling, Sliding, Cumulating:
 		switch {
@@ -155,6 +155,14 @@ func (c *Config) Check() error {
 		if c.Count <= 0 || c.Every <= 0 {
 			return fmt.Errorf("a sliding count window needs a count and every above zero")
 		}
+	}
+	return nil
+}
+
+// Check reports what cannot be. Column numbers are the caller's promise.
+func (c *Config) Check() error {
+	if err := c.CheckKind(); err != nil {
+		return err
 	}
 	if c.Lateness < 0 || c.Lateness > 0 && (c.ProcessingTime || !c.Kind.Timed()) {
 		return fmt.Errorf("allowed lateness is for windows of event time, and not negative")
