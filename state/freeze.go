@@ -31,6 +31,7 @@ type Frozen struct {
 	dropped []name  // to be written as tombstones
 	count   int     // of pages and dropped
 	gone    []name  // all names given up since the last checkpoint that may still be in it
+	frozen  int     // pages that the worker has not thawed; only it looks
 
 	mu        sync.Mutex
 	abandoned bool
@@ -99,6 +100,7 @@ func (t *Table) Freeze() (*Frozen, error) {
 	p.dropped = nil
 	f.dropped = t.missing(f.gone)
 	f.count = len(f.pages) + len(f.dropped)
+	f.frozen = len(f.pages)
 	p.epoch++
 	if t.variable {
 		f.data = append([][]byte(nil), t.heap.data...)
@@ -133,13 +135,14 @@ func (t *Table) missing(names []name) []name {
 	return out
 }
 
-// thaw makes the page of unit u writable: what a running checkpoint still needs of it is saved first.
+// thaw makes the page of unit u, which is not of the current epoch, writable: what a running checkpoint still needs of it is saved first.
 func (t *Table) thaw(u uint32) error {
 	id := t.pages.units[u].page
 	if f := t.frozen; f != nil && int(id) < len(f.at) && f.at[id] >= 0 {
 		if err := f.save(t.account, int(f.at[id])); err != nil {
 			return err
 		}
+		f.frozen--
 	}
 	e := &t.pages.list[id]
 	units := t.pages.units[e.first : e.first+e.units]

@@ -125,7 +125,7 @@ func (m *Mark) Present(t *Table, field int) bool {
 func (t *Table) TouchDistinct(slots []uint32, base int, distinct []uint32, first []int32, mark Mark) (int, error) {
 	units, epoch := t.pages.units, t.pages.epoch
 	distinct, first = distinct[:len(slots)], first[:len(slots)]
-	if t.frozen != nil { // announce first: a running checkpoint may still need the rows
+	if t.frozen != nil && t.frozen.frozen != 0 { // announce first: a running checkpoint may still need the rows
 		for _, s := range slots {
 			if u := &units[s>>6]; u.epoch != epoch {
 				if err := t.thaw(s >> 6); err != nil {
@@ -170,8 +170,10 @@ func (t *Table) clearStamps() error {
 	t.stamp = 1
 	return t.Scan(func(slots []uint32) error {
 		for _, s := range slots {
-			if err := t.thaw(s >> 6); err != nil {
-				return err
+			if t.pages.units[s>>6].epoch != t.pages.epoch {
+				if err := t.thaw(s >> 6); err != nil {
+					return err
+				}
 			}
 			t.rows.words[int(s)*t.stride] &^= stampMask
 		}
