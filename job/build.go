@@ -284,7 +284,7 @@ func (b *builder) stream(n *named, path []*named) plan.Node {
 			return plan.NewDeduplicate(at("deduplicate"), in, d.Strings("key"), d.Duration("ttl"), d.String("clock") == "processing")
 		},
 		func() (plan.Node, error) { return b.project(c, in, at("select")) },
-		func() (plan.Node, error) { return b.aggregate(c, in, at("aggregate")) },
+		func() (plan.Node, error) { return b.aggregate(n, c, in, at("aggregate")) },
 	} {
 		next, err := step()
 		if err != nil {
@@ -377,9 +377,17 @@ func (b *builder) project(c *connector.Config, in plan.Node, at plan.Place) (pla
 	return plan.NewProject(at, in, columns)
 }
 
-func (b *builder) aggregate(c *connector.Config, in plan.Node, at plan.Place) (plan.Node, error) {
-	n := c.Node("aggregate")
-	if n == nil {
+func (b *builder) aggregate(of *named, c *connector.Config, in plan.Node, at plan.Place) (plan.Node, error) {
+	if c.Has("window") {
+		return b.window(of, c, in)
+	}
+	for _, key := range windowKeys {
+		if c.Has(key) {
+			b.report.Errorf(c.Position(key), "%s.%s: has no meaning without window", c.Path(), key)
+			return nil, nil
+		}
+	}
+	if c.Node("aggregate") == nil {
 		for _, key := range []string{"key-by", "emit"} {
 			if c.Has(key) {
 				b.report.Errorf(c.Position(key), "%s.%s: has no meaning without aggregate", c.Path(), key)
@@ -388,21 +396,30 @@ func (b *builder) aggregate(c *connector.Config, in plan.Node, at plan.Place) (p
 		}
 		return in, nil
 	}
+	columns, ok := b.aggregates(c, in)
+	if !ok {
+		return nil, nil
+	}
+	return plan.NewAggregate(at, in, c.Strings("key-by"), columns, c.String("emit") == "every-row")
+}
+
+// aggregates reads key-by and aggregate.
+func (b *builder) aggregates(c *connector.Config, in plan.Node) (columns []*plan.AggregateColumn, ok bool) {
+	n := c.Node("aggregate")
 	path := c.Path() + ".aggregate"
 	if n.Kind != spec.Map || len(n.Entries) == 0 {
 		b.report.Errorf(n.Pos, "%s: expected a block of columns with aggregates, this is %s", path, n.Kind)
-		return nil, nil
+		return nil, false
 	}
 	keys := c.Strings("key-by")
 	schema := in.Common().Schema
-	ok := true
+	ok = true
 	for _, e := range c.Entries("key-by") {
 		if schema.Index(e.Value) < 0 {
 			b.report.Errorf(e.Node.Pos, "%s.key-by: unknown column %q%s", c.Path(), e.Value, spec.Suggest(e.Value, schema.Names()))
 			ok = false
 		}
 	}
-	var columns []*plan.AggregateColumn
 	for _, e := range n.Entries {
 		if e.Value.Broken {
 			ok = false
@@ -421,10 +438,7 @@ func (b *builder) aggregate(c *connector.Config, in plan.Node, at plan.Place) (p
 		}
 		columns = append(columns, column)
 	}
-	if !ok {
-		return nil, nil
-	}
-	return plan.NewAggregate(at, in, keys, columns, c.String("emit") == "every-row")
+	return columns, ok
 }
 
 // syntaxOnly checks the expressions of a stream whose input is mistaken, as far as that goes without knowing its columns.

@@ -73,9 +73,62 @@ var StreamFields = []connector.Field{
 	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
 	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
-	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation; without them the whole stream is aggregated by one worker."},
-	{Name: "aggregate", Type: connector.Any, Doc: "Running aggregates: `name: expression` with COUNT, SUM, MIN, MAX, AVG and LAST_VALUE. The stream has the key columns and these. It is a changelog: each row replaces the row before it of the same key.", Schema: selectSchema},
+	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation or the window; without them the whole stream goes to one worker."},
+	{Name: "window", Type: connector.Object, Shorthand: "type", Fields: WindowFields, Doc: "Aggregates over windows of time or of rows instead of running ones: `{tumbling: 5m}`, `{sliding: 15m, every: 5m}`, `{cumulating: 1h, step: 1m}`, `{session: 10m}`, `{count: 100}`, `{count: 100, every: 10}` or `global`. The stream has the key columns, `window_start` and `window_end` (where there are such), the aggregates, and `kind`: `early`, `final` or `late`."},
+	{Name: "trigger", Type: connector.Object, Shorthand: "type", Fields: TriggerFields, Doc: "When a window speaks. Default: at its end; count windows at their count; the global window never."},
+	{Name: "evictor", Type: connector.Object, Fields: EvictorFields, Doc: "Which rows leave a window before it speaks. A window with an evictor keeps its rows."},
+	{Name: "allowed-lateness", Type: connector.Duration, Default: "0", Doc: "How long after its end a window still takes rows; each batch of them makes it speak again, with kind `late`. Rows that come later than that are late."},
+	{Name: "late", Type: connector.String, Example: "late_rides", Doc: "Makes a stream of this name from the late rows, with the columns that the window reads from. Without it they are dropped and counted."},
+	{Name: "aggregate", Type: connector.Any, Doc: "Aggregates: `name: expression` (the reference of functions lists them). Without a window they are running ones: the stream has the key columns and these, and is a changelog: each row replaces the row before it of the same key.", Schema: selectSchema},
 	{Name: "emit", Type: connector.Enum, Enum: []string{"per-batch", "every-row"}, Default: "per-batch", Doc: "How often an aggregation speaks: once per changed key and input batch, or once per row."},
+}
+
+// WindowFields are the keys of a stream's window.
+var WindowFields = []connector.Field{
+	{Name: "type", Type: connector.Enum, Enum: []string{"global"}, Doc: "`window: global`: one window for ever."},
+	{Name: "tumbling", Type: connector.Duration, Example: "5m", Doc: "Windows of this length, one after the other."},
+	{Name: "sliding", Type: connector.Duration, Example: "15m", Doc: "Windows of this length, one `every` so often."},
+	{Name: "cumulating", Type: connector.Duration, Example: "1h", Doc: "Windows that begin at multiples of this length and grow by `step` up to it."},
+	{Name: "session", Type: connector.String, Example: "10m", Doc: "Rows of a key that are less than this gap apart; or the column that has each row's gap, an INTERVAL DAY TO SECOND or an integer of milliseconds."},
+	{Name: "count", Type: connector.Int, Min: "1", Example: "100", Doc: "Windows of so many rows of a key."},
+	{Name: "every", Type: connector.String, Example: "5m", Doc: "sliding: the time between the starts of two windows. count: after how many rows of a key a window of the last `count` rows speaks."},
+	{Name: "step", Type: connector.Duration, Example: "1m", Doc: "cumulating: by how much windows grow."},
+	{Name: "offset", Type: connector.Duration, Default: "0", Doc: "Moves the windows against the multiples of their length since 1970 (in `zone`)."},
+	{Name: "zone", Type: connector.String, Example: "Europe/Berlin", Doc: "The time zone in which windows of whole days or hours begin, over changes of its clocks, too. Default: UTC."},
+	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time counts: event time (the source needs a watermark, the stream its column) or the clock."},
+}
+
+// TriggerFields are the keys of a stream's trigger.
+var TriggerFields = []connector.Field{
+	{Name: "type", Type: connector.Enum, Enum: []string{"event-time", "processing-time"}, Doc: "`trigger: event-time` or `trigger: processing-time`: time passes the end of the window."},
+	{Name: "early", Type: connector.Object, Fields: EarlyFields, Doc: "Speaks early, each time that rows or a sum have grown by a step, and at the end."},
+	{Name: "count", Type: connector.Int, Min: "1", Doc: "Speaks after every so many rows of the window, and not at its end."},
+	{Name: "delta", Type: connector.Object, Fields: DeltaFields, Doc: "Speaks when a column has moved by more than a threshold since the row that made it speak last, and not at the end."},
+	{Name: "continuous", Type: connector.Duration, Doc: "Speaks every so often in event time, and at the end."},
+	{Name: "continuous-processing", Type: connector.Duration, Doc: "Speaks every so often by the clock."},
+	{Name: "function", Type: connector.String, Doc: "A trigger that the program has registered under this name (`stream.RegisterTrigger`)."},
+	{Name: "purging", Type: connector.Bool, Default: "false", Doc: "Drops the contents of the window each time that it speaks."},
+}
+
+// EarlyFields are the keys of an early trigger.
+var EarlyFields = []connector.Field{
+	{Name: "sum", Type: connector.String, Example: "passengers", Doc: "The column whose sum counts; without it rows are counted."},
+	{Name: "every", Type: connector.Float, Example: "50", Doc: "Speaks when so many have come since it last spoke; then it counts from zero again."},
+	{Name: "multiples-of", Type: connector.Float, Example: "50", Doc: "Speaks at 50, 100, 150, ... since the beginning of the window."},
+}
+
+// DeltaFields are the keys of a delta.
+var DeltaFields = []connector.Field{
+	{Name: "column", Type: connector.String, Required: true, Doc: "A number."},
+	{Name: "threshold", Type: connector.Float, Required: true, Doc: "The difference that counts."},
+}
+
+// EvictorFields are the keys of a stream's evictor.
+var EvictorFields = []connector.Field{
+	{Name: "count", Type: connector.Int, Min: "1", Doc: "The last so many rows stay."},
+	{Name: "time", Type: connector.Duration, Doc: "Rows within so long of the latest one stay."},
+	{Name: "delta", Type: connector.Object, Fields: DeltaFields, Doc: "Rows stay whose column differs from the last row's by less than the threshold."},
+	{Name: "after", Type: connector.Bool, Default: "false", Doc: "Rows leave after the window has spoken instead of before."},
 }
 
 // DeduplicateFields are the keys of a stream's deduplicate.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"turbo/internal/spec"
@@ -90,6 +91,9 @@ type named struct {
 	state  int // 0 not built, 1 being built, 2 built
 	node   plan.Node
 	reads  []*named
+
+	late   *named    // the stream whose late rows this one is; nil: it has an entry of its own
+	lateOf plan.Node // late rows of this stream, once it is built
 }
 
 func (b *builder) build(root *spec.Node) {
@@ -173,6 +177,29 @@ func (b *builder) collect(section, kind string) {
 		b.names[e.Key] = n
 		b.order = append(b.order, n)
 	}
+	for _, n := range slices.Clone(b.order) { // late rows are streams, too
+		if kind == "stream" && n.kind == kind && n.entry != nil && n.entry.Kind == spec.Map {
+			b.collectLate(n)
+		}
+	}
+}
+
+// collectLate registers the stream of late rows that a stream makes.
+func (b *builder) collectLate(of *named) {
+	name := of.entry.Get("late")
+	if name == nil || name.Kind != spec.Scalar || name.Broken {
+		return
+	}
+	if was := b.names[name.Value]; was != nil {
+		b.report.Errorf(name.Pos, "streams.%s.late: %q is the name of a %s already (line %d)", of.name, name.Value, was.kind, was.pos.Line)
+		return
+	}
+	if !namePattern.MatchString(name.Value) {
+		b.report.Errorf(name.Pos, "streams.%s.late: %q: a name has letters, digits, _, - and . and begins with none of - and .", of.name, name.Value)
+	}
+	n := &named{name: name.Value, pos: name.Pos, kind: "stream", late: of, reads: []*named{of}}
+	b.names[name.Value] = n
+	b.order = append(b.order, n)
 }
 
 func (b *builder) known() []string {
@@ -194,11 +221,19 @@ func (b *builder) resolve(n *named, path []*named) plan.Node {
 		for i := len(path) - 1; i >= 0 && path[i] != n; i-- {
 			text = path[i].name + " -> " + text
 		}
-		b.report.Errorf(n.config.ValuePosition("from"), "streams.%s.from: streams cannot read each other in a circle: %s -> %s", n.name, n.name, text)
+		at := n.pos
+		if n.config != nil {
+			at = n.config.ValuePosition("from")
+		}
+		b.report.Errorf(at, "streams.%s.from: streams cannot read each other in a circle: %s -> %s", n.name, n.name, text)
 		return nil
 	}
 	n.state = 1
-	if n.kind == "source" {
+	if n.late != nil {
+		if b.resolve(n.late, append(path, n)) != nil {
+			n.node = n.late.lateOf
+		}
+	} else if n.kind == "source" {
 		n.node = b.source(n)
 	} else {
 		n.config = connector.Parse(n.entry, n.pos, "streams."+n.name, StreamFields, b.report)
