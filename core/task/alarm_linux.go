@@ -42,8 +42,8 @@ func (a *alarm) set(now, at int64) {
 	if now < a.at && a.at <= at {
 		return
 	}
-	a.at = at
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(at-now, int64(time.Microsecond)))}
+	a.at = max(at, now+int64(time.Microsecond)) // 0 would disarm it
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(a.at - now)}
 	_ = unix.TimerfdSettime(a.fd, 0, &spec, nil) // valid arguments; the runtime's timer is there, too
 }
 
