@@ -129,35 +129,45 @@ func ms(us int64) string {
 }
 
 func benchSmallBatches(ctx context.Context, w io.Writer, o Options) error {
-	fmt.Fprintf(w, "Throughput at buffer-timeout 1 ms and 0 beside that at 100 ms, million rows a second (%s)\n\n", machine())
-	t := newTable(w, "rows at a time", "source", "at 1 ms", "at 100 ms", "1 ms / 100 ms", "spread", "at 0", "0 / 100 ms", "spread")
+	fmt.Fprintf(w, "Throughput at buffer-timeout 1 ms and 0 beside that at 100 ms, million rows a second, and the same by processor time (%s)\n\n", machine())
+	t := newTable(w, "rows at a time", "source", "at 1 ms", "at 100 ms", "1 ms / 100 ms", "spread", "by CPU", "at 0", "0 / 100 ms", "spread", "by CPU")
 	for _, queued := range []bool{false, true} {
 		for _, hand := range []int{1, 64, 4096} {
 			rows := map[int]int{1: 2_000_000, 64: 20_000_000, 4096: 40_000_000}[hand]
 			if queued && hand == 1 {
 				rows = 500_000
 			}
-			at := func(timeout time.Duration) func(context.Context) (Run, error) {
+			at := func(timeout time.Duration, used *[]float64) func(context.Context) (Run, error) {
 				return func(ctx context.Context) (Run, error) {
+					before := processorTime()
 					f := flow{timeout: timeout, rows: o.scale(rows), hand: hand, queued: queued, dir: o.Dir}
 					r, _, err := f.run(ctx)
+					*used = append(*used, (processorTime() - before).Seconds())
 					return r, err
 				}
-			}
-			one, err := pairs(ctx, o.pairs(), at(time.Millisecond), at(100*time.Millisecond))
-			if err != nil {
-				return err
-			}
-			zero, err := pairs(ctx, o.pairs(), at(0), at(100*time.Millisecond))
-			if err != nil {
-				return err
 			}
 			source := "on the worker"
 			if queued {
 				source = "behind a queue, sink too"
 			}
-			cells := append([]string{fmt.Sprint(hand), source}, ratioCells(one)...)
-			t.row(append(cells, fmt.Sprintf("%.1f", zero.Turbo), fmt.Sprintf("%.2f", zero.Median), fmt.Sprintf("%.2f to %.2f", zero.Low, zero.High))...)
+			cells := []string{fmt.Sprint(hand), source}
+			for i, timeout := range []time.Duration{time.Millisecond, 0} {
+				var used, usedLong []float64
+				r, err := pairs(ctx, o.pairs(), at(timeout, &used), at(100*time.Millisecond, &usedLong))
+				if err != nil {
+					return err
+				}
+				byCPU := make([]float64, 0, len(used))
+				for k := 1; k < len(used); k++ { // the first pair does not count
+					byCPU = append(byCPU, usedLong[k]/used[k])
+				}
+				c := ratioCells(r)
+				if i > 0 {
+					c = append(c[:1], c[2:]...)
+				}
+				cells = append(append(cells, c...), fmt.Sprintf("%.2f", median(byCPU)))
+			}
+			t.row(cells...)
 		}
 	}
 	return nil

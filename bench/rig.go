@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"turbo/ckpt"
@@ -76,6 +77,15 @@ func (s stopwatch) elapsed() time.Duration {
 		}
 	}
 	return last.Sub(first)
+}
+
+// processorTime is what this process has used so far, user and system; 0 when the system does not say.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func newPool() *memory.Pool { return memory.NewPool(0) }
