@@ -25,7 +25,9 @@
 // Invariants:
 //  1. A visible file is complete, durable, in the ledger, and is never touched again (but by a withdrawal).
 //  2. After Open exactly what the restored checkpoint covers is there: visible, or hidden with its durable prefix.
-//  3. Everything that a committable names is durable before Prepare returns: content, name, and the directories above.
+//  3. Everything that a committable names is durable before its Prepare is done: content, name, and the directories above. The
+//     disk is waited for on a goroutine beside the writer's (flush.go), in the order of the writes; rows behind the barrier
+//     may be in the file by then, and are no part of the prefix. An error on that way is final for the writer.
 //  4. A file that was sealed is in every committable until a checkpoint that covers it has committed: a checkpoint that
 //     was given up loses nothing. Commit leaves out what an earlier commit delivered.
 //  5. Names are unique within a run: worker, checkpoint before the file was opened, number since then.
