@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"turbo/core"
@@ -90,6 +92,53 @@ type keyedJob struct {
 	dir      string
 	out      []*updates
 	watch    stopwatch
+	cpu      cpuWatch
+}
+
+// cpuWatch counts the processor time of the process from the first row read to the end of the last worker's input: neither start nor the last
+// checkpoint, which shorter runs have, too.
+type cpuWatch struct {
+	mu          sync.Mutex
+	begun       bool
+	first, last time.Duration
+}
+
+func (c *cpuWatch) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.begun, c.first = true, processorTime()
+	}
+}
+
+func (c *cpuWatch) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = processorTime()
+}
+
+// untilEnd is a source that says when a reader has come to the end.
+type untilEnd struct {
+	core.Source
+	ended func()
+}
+
+func (s untilEnd) Reader(w int) (core.SourceReader, error) {
+	r, err := s.Source.Reader(w)
+	return untilEndReader{r, s.ended}, err
+}
+
+type untilEndReader struct {
+	core.SourceReader
+	ended func()
+}
+
+func (r untilEndReader) Poll() (core.Event, error) {
+	e, err := r.SourceReader.Poll()
+	if e.Kind == core.EndOfInput {
+		r.ended()
+	}
+	return e, err
 }
 
 func newKeyedJob(input []keyedInput, repeat int) *keyedJob {
@@ -113,7 +162,10 @@ func (j *keyedJob) nodes() ([]*task.Node, error) {
 		return nil, err
 	}
 	src := &task.Node{ID: "src", Label: "source", Schema: keyedSchema, Source: func() (core.Source, error) {
-		return &columnsSource{batches: j.batches, repeat: j.repeat, first: j.watch.begin}, nil
+		return untilEnd{&columnsSource{batches: j.batches, repeat: j.repeat, first: func(w int) {
+			j.cpu.begin()
+			j.watch.begin(w)
+		}}, j.cpu.end}, nil
 	}}
 	agg := &task.Node{ID: "agg", Label: "aggregate", Schema: schema, Inputs: hashed(src, 0), Operator: func() core.Operator { return ops.NewAggregate(config) }}
 	sink := &task.Node{ID: "sink", Label: "sink", Schema: schema, Inputs: forward(agg), Sink: func() (core.Sink, error) {
@@ -131,7 +183,7 @@ func (j *keyedJob) run(ctx context.Context, check bool) (Run, error) {
 	for range keyedWorkers {
 		j.out = append(j.out, newUpdates(check))
 	}
-	j.watch = newStopwatch(keyedWorkers)
+	j.watch, j.cpu = newStopwatch(keyedWorkers), cpuWatch{}
 	nodes, err := j.nodes()
 	if err != nil {
 		return Run{}, err
@@ -143,6 +195,7 @@ func (j *keyedJob) run(ctx context.Context, check bool) (Run, error) {
 	}
 	r := Run{Rows: int64(len(j.input[0].keys)) * keyedWorkers * int64(j.repeat), Elapsed: j.watch.elapsed(), Notes: map[string]float64{
 		"checkpoints": float64(result.Checkpoints.Completed), "MB per checkpoint": float64(result.Checkpoints.Written) / max(1, float64(result.Checkpoints.Completed)) / 1e6,
+		"CPU ns/row": float64(j.cpu.last-j.cpu.first) / (float64(len(j.input[0].keys)) * keyedWorkers * float64(j.repeat)),
 	}}
 	return r, checkUpdates(j.out, j.input, j.repeat)
 }
@@ -223,7 +276,7 @@ func checkAnswers(ctx context.Context, input []keyedInput, dir string) error {
 
 func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
 	fmt.Fprintf(w, "Running count and sum by key with a checkpoint every second, beside none (%s)\n\n", machine())
-	t := newTable(w, "keys", "with", "without", "with / without", "spread", "checkpoints a run", "MB a checkpoint")
+	t := newTable(w, "keys", "with", "without", "with / without", "spread", "by processor time", "spread", "checkpoints a run", "MB a checkpoint")
 	sizes := []int{10_000, 1_000_000}
 	if o.Quick {
 		sizes = sizes[:1]
@@ -244,18 +297,26 @@ func benchCheckpoints(ctx context.Context, w io.Writer, o Options) error {
 		job := newKeyedJob(input, 0)
 		job.dir = o.Dir
 		repeat := int(seconds * first.perSecond() * 1e6 / float64(rows*keyedWorkers))
+		var cost float64
+		var costs []float64 // processor time a row, without / with
 		r, err := pairs(ctx, o.pairs(), func(ctx context.Context) (Run, error) {
 			job.interval, job.repeat = time.Second, repeat
-			return job.run(ctx, false)
+			r, err := job.run(ctx, false)
+			cost = r.Notes["CPU ns/row"]
+			return r, err
 		}, func(ctx context.Context) (Run, error) { // its speed is known sooner
 			job.interval, job.repeat = 0, max(repeat/3, 1)
-			return job.run(ctx, false)
+			r, err := job.run(ctx, false)
+			costs = append(costs, r.Notes["CPU ns/row"]/cost)
+			return r, err
 		})
 		job.close()
 		if err != nil {
 			return err
 		}
-		t.row(append(append([]string{fmt.Sprint(keys)}, ratioCells(r)...), fmt.Sprintf("%.0f", r.Notes["checkpoints"]), fmt.Sprintf("%.1f", r.Notes["MB per checkpoint"]))...)
+		costs = costs[1:] // the first pair does not count
+		t.row(append(append([]string{fmt.Sprint(keys)}, ratioCells(r)...), fmt.Sprintf("%.2f", median(costs)), fmt.Sprintf("%.2f to %.2f", slices.Min(costs), slices.Max(costs)),
+			fmt.Sprintf("%.0f", r.Notes["checkpoints"]), fmt.Sprintf("%.1f", r.Notes["MB per checkpoint"]))...)
 	}
 	return nil
 }
