@@ -161,6 +161,58 @@ func rowAt(at int64) *core.Batch {
 
 var marked = &Watermark{Column: 1, IdleTimeout: time.Second}
 
+// settling is a scripted source whose readers say when they have started the splits of the beginning.
+type settling struct {
+	scripted
+	settled bool
+}
+
+type settlingReader struct {
+	core.SourceReader
+	s *settling
+}
+
+func (s *settling) Reader(w int) (core.SourceReader, error) {
+	r, err := s.scripted.Reader(w)
+	return settlingReader{r, s}, err
+}
+
+func (r settlingReader) Settled() bool { return r.s.settled }
+
+// TestNotIdleBeforeItHasLooked: a reader that is still looking for its splits holds back the watermark, or it would pass their rows. One
+// that has found none is idle, until it starts one, which it says before its rows.
+func TestNotIdleBeforeItHasLooked(t *testing.T) {
+	start := false
+	s := &settling{scripted: scripted{poll: func(n int) (core.Event, error) {
+		if start {
+			start = false
+			return core.Event{Kind: core.SplitStart}, nil
+		}
+		return core.Event{}, nil
+	}}}
+	a, err := Open(context.Background(), small(memory.NewPool(0), clock.Real(), 1, &Node{ID: "s/source", Schema: pairSchema, Watermark: marked, Source: func() (core.Source, error) { return s, nil }}), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Stop()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := messages(t, a, 1, time.Hour); len(got) > 0 {
+		t.Errorf("before it has looked: %v", got)
+	}
+	s.settled = true
+	if got := strings.Join(messages(t, a, time.Hour+1, 2*time.Hour), ", "); got != "idle" {
+		t.Errorf("when it has found nothing: %s", got)
+	}
+	start = true
+	if got := strings.Join(messages(t, a, 2*time.Hour+1, 2*time.Hour+2), ", "); got != "active" {
+		t.Errorf("with its first split, at once: %s", got)
+	}
+}
+
 // TestIdleSourceEnds: the last watermark counts although the source was idle. A gate ignores what an idle channel says.
 func TestIdleSourceEnds(t *testing.T) {
 	quiet := true

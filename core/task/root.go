@@ -140,7 +140,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 		switch e.Kind {
 		case core.NoEvent:
 			r.silence.asked = true
-			if r.marks != nil && !r.marks.looked {
+			if r.marks != nil && !r.marks.looked && r.settled() {
 				r.marks.looked, r.nextMark = true, now
 			}
 			return core.Message{}, 0, nil
@@ -177,6 +177,7 @@ func (r *sourceRoot) poll(now int64) (core.Message, int, error) {
 					s.Watermark = core.MinTime
 				}
 				r.marks.start(e.ID, s.Watermark, s.Idle, r.silence.elapsed)
+				r.nextMark = now // an idle reader is active again before the others move on
 			}
 		case core.SplitEnd:
 			if r.marks != nil {
@@ -205,6 +206,15 @@ func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
 		ack.Sources = append(ack.Sources, ckpt.SourceState{Source: r.node.ID, Splits: states})
 	}, nil)
 	return nil
+}
+
+// settler is a reader that finds its splits by and by, and says when it has started those that there were at first. Before that it is not
+// idle for having none.
+type settler interface{ Settled() bool }
+
+func (r *sourceRoot) settled() bool {
+	s, is := r.reader.(settler)
+	return !is || s.Settled()
 }
 
 // holder is a reader that holds rows back for the buffer timeout and cannot wake the worker as precisely as it can wake itself.

@@ -56,6 +56,7 @@ type AsyncReader struct {
 	opened int64        // bytes in them
 	timer  clock.Timer
 	closed bool
+	looked bool // the fetcher has started the splits that there were at first
 
 	space  chan struct{} // the goroutine waits for room
 	wants  bool          // it does so now
@@ -64,6 +65,7 @@ type AsyncReader struct {
 
 	// Of the polling worker.
 	started bool
+	settled bool
 	failed  error
 	splits  []core.SplitState
 }
@@ -144,6 +146,7 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 		r.handOverDue()
 	}
 	if r.count == 0 {
+		r.settled = r.looked
 		r.waiting.Store(true)
 		r.mu.Unlock()
 		return core.Event{}, nil
@@ -177,6 +180,10 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 	}
 	return event, nil
 }
+
+// Settled reports whether Poll has returned the start of every split that the fetcher found at first. Until then a reader without splits is
+// not an idle one, and must not let the watermark pass the splits that it is about to start.
+func (r *AsyncReader) Settled() bool { return r.settled }
 
 // claim adds the split of a SplitStart to the snapshot, taking over its restored state.
 func (r *AsyncReader) claim(event core.Event) {
@@ -265,7 +272,19 @@ func (r *AsyncReader) run(ctx context.Context) {
 		if event.Kind == core.EndOfInput {
 			return
 		}
+		if event.Kind != core.SplitStart {
+			r.settle()
+		}
 	}
+}
+
+// settle notes that the splits of the beginning have been started, and has the worker look once more.
+func (r *AsyncReader) settle() {
+	r.mu.Lock()
+	wake := r.takeWaker(!r.looked)
+	r.looked = true
+	r.mu.Unlock()
+	wake()
 }
 
 // take merges the event into the open batch of its split or queues it.

@@ -431,3 +431,32 @@ func TestReaderLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderSaysWhenItHasLooked: it has not before its fetcher has started the splits of the beginning, however often it is polled.
+func TestReaderSaysWhenItHasLooked(t *testing.T) {
+	r := newReaderTest(t, AsyncReaderOptions{})
+	for range 3 {
+		if e, err := r.reader.Poll(); e.Kind != core.NoEvent || err != nil || r.reader.Settled() {
+			t.Fatalf("event %+v, error %v, settled %v before the fetcher has found anything", e, err, r.reader.Settled())
+		}
+	}
+	r.send(start(0, "a"), start(1, "b"), kind(core.NoEvent, 0))
+	for _, id := range []string{"a", "b"} {
+		if e := r.next(); e.Kind != core.SplitStart || e.ID != id || r.reader.Settled() {
+			t.Fatalf("event %+v, settled %v", e, r.reader.Settled())
+		}
+	}
+	for deadline := time.After(10 * time.Second); !r.reader.Settled(); {
+		if e, err := r.reader.Poll(); e.Kind != core.NoEvent || err != nil {
+			t.Fatalf("event %+v, error %v", e, err)
+		}
+		if r.reader.Settled() {
+			break
+		}
+		select {
+		case <-r.woken:
+		case <-deadline:
+			t.Fatal("the worker is not woken")
+		}
+	}
+}

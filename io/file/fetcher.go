@@ -21,6 +21,7 @@ type fetcher struct {
 	open    splitReader
 	meta    []metaColumn
 	pos     []byte
+	looked  bool // there was no file once
 }
 
 // splitReader reads one split. Its events have no Split index yet; SplitEnd is the last one.
@@ -78,6 +79,10 @@ func (f *fetcher) Fetch(ctx context.Context) (connector.FetchEvent, error) {
 			return f.start(sp), nil
 		case end:
 			return connector.FetchEvent{Event: core.Event{Kind: core.EndOfInput}}, nil
+		}
+		if !f.looked {
+			f.looked = true
+			return connector.FetchEvent{}, nil
 		}
 		timer := f.s.clock.NewTimer(f.s.poll)
 		select {

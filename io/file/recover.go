@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,8 +97,16 @@ func (s *Sink) take() error {
 // begin is a start without state.
 func (s *Sink) begin() error {
 	state := s.ledger.State()
-	if state.Header != nil && state.Header.Run == s.o.Run && state.Commits == 0 {
-		return nil // stopped before its first checkpoint
+	if state.Header != nil && state.Header.Run == s.o.Run && state.Commits == 0 { // stopped before its first checkpoint
+		if s.sameForm(state.Header) == nil {
+			return nil
+		}
+		h := s.o.Header
+		h.Job, h.Sink, h.Run, h.Started = s.o.Job, s.o.Name, s.o.Run, core.TimeOf(s.clock.Now())
+		if err := s.ledger.Begin(h); err != nil {
+			return s.errorf("%w", err)
+		}
+		return nil
 	}
 	if state.Header != nil && state.Header.Run == s.o.Run {
 		return s.errorf("%s has the output of checkpoint %d of this run, but the job starts without a checkpoint: its state is gone; restore the state directory, or start again with --fresh",
@@ -121,6 +131,30 @@ func (s *Sink) begin() error {
 		return s.errorf("%w", err)
 	}
 	return nil
+}
+
+// sameForm refuses to go on in another form than the run began in: open files would go on in it behind what they have, and the ledger says
+// how each run's files are read. A container's options may change, as its files say themselves how each part is encoded.
+func (s *Sink) sameForm(was *ledger.Header) error {
+	now := &s.o.Header
+	if was.Format == now.Format && (s.o.NewContainer != nil || was.Compression == now.Compression && maps.Equal(was.Options, now.Options)) {
+		return nil
+	}
+	return core.Permanent(s.errorf("the files in %s are %s, and the job now writes %s, but a run's files have one form; go on with the earlier one, or start again with --fresh (existing: append keeps the files that are there)",
+		s.o.Dir, formText(was), formText(now)))
+}
+
+// formText says how files are written, in the words of a job spec.
+func formText(h *ledger.Header) string {
+	parts := []string{"type: " + h.Format}
+	for _, name := range slices.Sorted(maps.Keys(h.Options)) {
+		parts = append(parts, name+": "+h.Options[name])
+	}
+	text := "{" + strings.Join(parts, ", ") + "}"
+	if h.Compression != "" {
+		text += " with compression: " + h.Compression
+	}
+	return text
 }
 
 // removeAll removes visible files. Hidden ones are left to discard, which knows what a checkpoint still needs.
@@ -150,6 +184,9 @@ func (s *Sink) restore(restored *core.RestoredSink, keep map[string]bool) error 
 			return err
 		}
 		state = s.ledger.State()
+	}
+	if err := s.sameForm(state.Header); err != nil {
+		return err
 	}
 	if last := state.Last; last != nil && last.Checkpoint > info.Checkpoint {
 		return s.errorf("%s has the output of checkpoint %d, but the job falls back to checkpoint %d; withdraw the newer output first, or start again with --fresh",

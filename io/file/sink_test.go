@@ -41,6 +41,7 @@ func (b *bench) make() *Sink {
 	o := Options{Dir: outDir, Input: inputSchema, Schema: fileSchema, Partition: []Partition{{"part", 2}}}
 	o.Runtime = connector.Runtime{Job: "arrivals", Run: "r1", Name: "files", Parallelism: 1, FS: b.fs, Clock: b.clock, Account: b.account}
 	plainForm.set(&o)
+	o.Header.Format = "csv"
 	if b.options != nil {
 		b.options(&o)
 	}
@@ -329,6 +330,11 @@ func TestSinkRefusesChangedOutput(t *testing.T) {
 		}, []string{"line 1 is damaged"}},
 		{"the state is gone", func(b *bench) { b.last = nil }, []string{"starts without a checkpoint", "--fresh"}},
 		{"another job", func(b *bench) { b.options = func(o *Options) { o.Job = "other" } }, []string{"belongs to job arrivals, sink files"}},
+		{"another format", func(b *bench) { b.options = func(o *Options) { o.Header.Format = "json" } }, []string{"the files in " + outDir + " are {type: csv}", "writes {type: json}", "--fresh"}},
+		{"another delimiter", func(b *bench) {
+			b.options = func(o *Options) { o.Header.Options = map[string]string{"delimiter": ";"} }
+		}, []string{"writes {type: csv, delimiter: ;}"}},
+		{"another compression", func(b *bench) { b.options = func(o *Options) { o.Header.Compression = "gzip" } }, []string{"with compression: gzip"}},
 		{"an older state", func(b *bench) { b.last.Info.Checkpoint, b.last.Info.Previous = 1, 0 }, []string{"output of checkpoint 2", "withdraw"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

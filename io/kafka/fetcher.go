@@ -22,8 +22,9 @@ type fetcher struct {
 	pool    *recordPool
 	size    *fetchSize
 	splits  map[partitionKey]*split
-	started int // splits, which is the number of the next one
-	open    int // splits that have not ended
+	started int  // splits, which is the number of the next one
+	open    int  // splits that have not ended
+	looked  bool // the splits of the beginning have been announced
 
 	events []connector.FetchEvent // ready, in order
 	work   []fetched              // polled and not yet decoded
@@ -113,6 +114,10 @@ func (f *fetcher) Fetch(ctx context.Context) (connector.FetchEvent, error) {
 		}
 		if f.open == 0 && f.source.Bounded() {
 			return connector.FetchEvent{Event: core.Event{Kind: core.EndOfInput}}, nil
+		}
+		if !f.looked {
+			f.looked = true
+			return connector.FetchEvent{}, nil
 		}
 		if err := f.poll(ctx); err != nil {
 			return connector.FetchEvent{}, err
