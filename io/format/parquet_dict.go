@@ -247,17 +247,19 @@ func decimalBounds(leaf *parquetLeaf, v *core.Vector, n int, row func(int) int) 
 
 func byteBounds(v *core.Vector, n int, row func(int) int) (low, high []byte) {
 	found := false
+	var least, greatest uint64 // the first eight bytes of low and high: where they differ they decide
 	for i := range n {
 		r := row(i)
 		if v.Null(r) {
 			continue
 		}
 		x := v.BytesAt(r)
-		if !found || bytes.Compare(x, low) < 0 {
-			low = x
+		first := firstBytes(x)
+		if !found || first < least || first == least && bytes.Compare(x, low) < 0 {
+			low, least = x, first
 		}
-		if !found || bytes.Compare(x, high) > 0 {
-			high = x
+		if !found || first > greatest || first == greatest && bytes.Compare(x, high) > 0 {
+			high, greatest = x, first
 		}
 		found = true
 	}
@@ -265,4 +267,14 @@ func byteBounds(v *core.Vector, n int, row func(int) int) (low, high []byte) {
 		return nil, nil
 	}
 	return bytes.Clone(low), bytes.Clone(high)
+}
+
+// firstBytes returns the first eight bytes, with zeros behind shorter values, as a number in the order of the values.
+func firstBytes(x []byte) uint64 {
+	if len(x) >= 8 {
+		return binary.BigEndian.Uint64(x)
+	}
+	var b [8]byte
+	copy(b[:], x)
+	return binary.BigEndian.Uint64(b[:])
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"turbo/core"
 )
@@ -121,10 +122,13 @@ func appendPlain(dst []byte, leaf *parquetLeaf, v *core.Vector, from, to int, ro
 		return dst
 	case core.String, core.Bytes:
 		offsets, data := v.Offsets()[from:to+1], v.Data()
-		for i := range len(offsets) - 1 {
+		at, n := len(dst), len(offsets)-1
+		size := at + int(offsets[n]-offsets[0]) + 4*n
+		dst = slices.Grow(dst, size-at)[:size]
+		for i := range n {
 			b := data[offsets[i]:offsets[i+1]]
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(len(b)))
-			dst = append(dst, b...)
+			binary.LittleEndian.PutUint32(dst[at:], uint32(len(b)))
+			at += 4 + copy(dst[at+4:], b)
 		}
 		return dst
 	default:

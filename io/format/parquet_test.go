@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -367,5 +368,35 @@ func TestParquetNullForNotNull(t *testing.T) {
 		}
 		_ = w.Close()
 		h.done()
+	}
+}
+
+// TestByteBounds compares the bounds of random short values, many of which share their first bytes, with those by sorting.
+func TestByteBounds(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	h := newHarness(t, "parquet", nil, field("x", "BYTES"))
+	for range 500 {
+		b := h.builder()
+		var values [][]byte
+		for range 1 + r.IntN(6) {
+			if r.IntN(5) == 0 {
+				b.Column(0).AppendNull()
+				continue
+			}
+			x := make([]byte, r.IntN(11))
+			for i := range x {
+				x[i] = []byte{0, 'a', 0xff}[r.IntN(3)]
+			}
+			values = append(values, x)
+			b.Column(0).AppendBytes(x)
+		}
+		batch := b.Finish()
+		low, high := byteBounds(batch.Columns[0], batch.Len, func(i int) int { return i })
+		slices.SortFunc(values, bytes.Compare)
+		if n := len(values); n == 0 && low != nil || n > 0 && (!bytes.Equal(low, values[0]) || !bytes.Equal(high, values[n-1])) {
+			t.Fatalf("%q: %q to %q", values, low, high)
+		}
+		batch.Release()
+		b.Close()
 	}
 }
