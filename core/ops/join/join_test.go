@@ -39,7 +39,7 @@ var account = memory.NewPool(0).Account("input")
 
 // newStream makes n rows with keys in a small domain, some null, times that wander forward with disorder, a null time now and then, and
 // watermarks that some rows are late for.
-func newStream(seed uint64, n, keys int) *stream {
+func newStream(t testing.TB, seed uint64, n, keys int) *stream {
 	rng := rand.New(rand.NewPCG(seed, 77))
 	s := &stream{}
 	ts := core.Type{Kind: core.TimestampLTZ, Precise: 6}
@@ -53,6 +53,13 @@ func newStream(seed uint64, n, keys int) *stream {
 			s.columns[p] = append(s.columns[p], core.NewVector(account, f.Type, n))
 		}
 	}
+	t.Cleanup(func() {
+		for _, columns := range s.columns {
+			for _, v := range columns {
+				v.Release()
+			}
+		}
+	})
 	now, watermark := -20*second, int64(core.MinTime)
 	port := 0
 	for i := range n {
@@ -60,7 +67,7 @@ func newStream(seed uint64, n, keys int) *stream {
 			port = rng.IntN(2)
 		}
 		now += rng.Int64N(second)
-		t := now - rng.Int64N(4*second)
+		t := (now - rng.Int64N(4*second)) / 250_000 * 250_000
 		c := s.columns[port]
 		row := c[0].Len()
 		name := func(v *core.Vector) {
@@ -74,7 +81,7 @@ func newStream(seed uint64, n, keys int) *stream {
 			if rng.IntN(40) == 0 {
 				v.AppendNull()
 			} else {
-				v.AppendInt64(t)
+				v.AppendInt64(t + int64(port)) // the right input's time shift takes it away
 			}
 		}
 		small := func(v *core.Vector) {
@@ -102,7 +109,7 @@ func newStream(seed uint64, n, keys int) *stream {
 		}
 		s.order = append(s.order, uint8(port))
 		s.arrivals = append(s.arrivals, arrival{port: port, row: row})
-		if w := now - 2*second - rng.Int64N(2*second); rng.IntN(6) == 0 && w > watermark && w != 0 {
+		if w := (now - 2*second - rng.Int64N(2*second)) / 250_000 * 250_000; rng.IntN(6) == 0 && w > watermark && w != 0 {
 			watermark = w
 			s.event(testkit.Event{Watermark: core.Time(w)})
 		}
