@@ -20,7 +20,7 @@ var EngineFields = []connector.Field{
 	{Name: "batch-rows", Type: connector.Int, Default: "4096", Min: "1", Max: "65536", Doc: "Rows of a full batch."},
 	{Name: "key-groups", Type: connector.Int, Default: "128", Min: "1", Max: "32768", Doc: "Number of parts that keyed state is divided into: the highest useful parallelism. Fixed for the life of the state."},
 	{Name: "checkpoint", Type: connector.Object, Off: true, Fields: CheckpointFields, Doc: "Checkpoints make the job exactly-once over failures. `off` turns them off: then nothing is guaranteed."},
-	{Name: "restart", Type: connector.Object, Shorthand: "strategy", Fields: RestartFields, Doc: "What happens when the job fails: it starts again from the last checkpoint."},
+	{Name: "restart", Type: connector.Object, Shorthand: "strategy", Fields: RestartFields, Doc: "What happens when the job fails: it starts again from the last checkpoint. A failure that a restart cannot mend (a record that cannot be decoded under `on-error: fail`, a division by zero, changed output) ends the job at once."},
 	{Name: "dead-letters", Type: connector.String, Doc: "Directory for the records that `on-error: dead-letter` sets aside. Default: `./dead-letters/NAME`."},
 }
 

@@ -158,7 +158,7 @@ func (d *csvDecoder) DecodeHeader(record []byte) error {
 			if near != "" {
 				near = fmt.Sprintf(", but a column %s", near)
 			}
-			return fmt.Errorf("the header has no column %s%s", t.name, near)
+			return core.Permanent(fmt.Errorf("the header has no column %s%s", t.name, near)) // no other record would be better
 		}
 	}
 	d.field, d.width = field, len(names)
