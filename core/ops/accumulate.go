@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"fmt"
 	"math"
 	"math/bits"
 
@@ -9,20 +8,32 @@ import (
 	"turbo/state"
 )
 
-// rows is a block of input rows with their slots: row i is sel[i], or from+i when sel is nil. distinct are the slots among them that the
-// batch had not met before the block.
-type rows struct {
-	slots    []uint32
-	sel      []int32
-	from     int
-	distinct []uint32
+// Rows is a block of input rows with their slots: row i is Sel[i], or From+i when Sel is nil. Slots may repeat.
+type Rows struct {
+	Slots []uint32
+	Sel   []int32
+	From  int
+	// Distinct are the slots among them that the batch had not met before the block; nil: not known.
+	Distinct []uint32
 	present  bool // the table's mark has made the argument's field not null, for arguments without nulls
+}
+
+// row returns the physical row of the i-th one.
+func (r *Rows) row(i int) int {
+	if r.Sel != nil {
+		return int(r.Sel[i])
+	}
+	return r.From + i
 }
 
 // accumulator is one aggregate: its state is some fields of the table.
 type accumulator interface {
 	// update adds the block's rows, in order. The slots have been announced to the table.
-	update(in *core.Vector, r rows) error
+	update(in *core.Vector, r Rows) error
+	// merge adds the state of src[i] in from, an accumulator of the same call, to dst[i], in order. dst may repeat and has been announced.
+	merge(dst []uint32, from accumulator, src []uint32) error
+	// clear makes the state of slots that of no row. They have been announced.
+	clear(slots []uint32)
 	// emit appends the results of slots to out.
 	emit(out *core.Vector, slots []uint32) error
 }
@@ -33,18 +44,15 @@ type present struct {
 	sel   []int32
 }
 
-func (n *present) of(in *core.Vector, r rows) rows {
+func (n *present) of(in *core.Vector, r Rows) Rows {
 	n.slots, n.sel = n.slots[:0], n.sel[:0]
-	for i, s := range r.slots {
-		row := int32(r.from + i)
-		if r.sel != nil {
-			row = r.sel[i]
-		}
+	for i, s := range r.Slots {
+		row := int32(r.row(i))
 		if !in.Null(int(row)) {
 			n.slots, n.sel = append(n.slots, s), append(n.sel, row)
 		}
 	}
-	return rows{slots: n.slots, sel: n.sel, distinct: n.slots}
+	return Rows{Slots: n.slots, Sel: n.sel, Distinct: n.slots}
 }
 
 // at is where an accumulator's values are: words[slot*stride+offset].
@@ -56,8 +64,8 @@ type countRows struct {
 	field int
 }
 
-func (a *countRows) update(_ *core.Vector, r rows) error {
-	increment(a.table.Ints(a.field), r.slots)
+func (a *countRows) update(_ *core.Vector, r Rows) error {
+	increment(a.table.Ints(a.field), r.Slots)
 	return nil
 }
 
@@ -78,18 +86,21 @@ type countValues struct {
 	present present
 }
 
-func (a *countValues) update(in *core.Vector, r rows) error {
+func (a *countValues) update(in *core.Vector, r Rows) error {
 	if in.HasNulls() {
 		r = a.present.of(in, r)
 	}
 	return a.countRows.update(in, r)
 }
 
-// single is what the accumulators whose state is one field of the result's type have in common. The field is null until the first value.
+// single is what the accumulators whose state is one field of the result's type have in common. The field is null until the first value; the
+// word of a null one is zero.
 type single struct {
-	table   *state.Table
-	field   int
-	present present
+	table    *state.Table
+	field    int
+	kind     core.Kind
+	required bool // the field is never null
+	present  present
 }
 
 func (a *single) emit(out *core.Vector, slots []uint32) error {
@@ -97,14 +108,30 @@ func (a *single) emit(out *core.Vector, slots []uint32) error {
 }
 
 // begin leaves the rows with a value, and makes the fields of their slots not null: those that were null get first as their value.
-func (a *single) begin(in *core.Vector, r rows, first uint64) rows {
+func (a *single) begin(in *core.Vector, r Rows, first uint64) Rows {
 	if in.HasNulls() {
 		r = a.present.of(in, r)
 	} else if r.present && first == 0 {
 		return r
 	}
-	ensure(a.table.Words(a.field, 0), a.table.Validity(a.field), r.distinct, first)
+	slots := r.Distinct
+	if slots == nil {
+		slots = r.Slots
+	}
+	switch {
+	case first != 0:
+		ensure(a.table.Words(a.field, 0), a.table.Validity(a.field), slots, first)
+	case !a.required:
+		validate(a.table.Validity(a.field), slots)
+	}
 	return r
+}
+
+func validate(v state.Validity, slots []uint32) {
+	words, stride, offset, mask := v.Words, v.Stride, v.Offset, v.Mask
+	for _, s := range slots {
+		words[int(s)*stride+offset] |= mask
+	}
 }
 
 func ensure(c at[uint64], v state.Validity, slots []uint32, first uint64) {
@@ -124,20 +151,20 @@ type integer interface {
 // sumInts is SUM of integers of one width.
 type sumInts[T integer] struct{ single }
 
-func (a *sumInts[T]) update(in *core.Vector, r rows) error {
+func (a *sumInts[T]) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	if overflow := addInts(a.table.Ints(a.field), r, core.Values[T](in)); overflow {
-		return fmt.Errorf("SUM: the sum does not fit BIGINT; cast the argument to DECIMAL")
+		return errSumOverflow
 	}
 	return nil
 }
 
-func addInts[T integer](c at[int64], r rows, values []T) bool {
+func addInts[T integer](c at[int64], r Rows, values []T) bool {
 	words, stride, offset := c.Words, c.Stride, c.Offset
 	over := int64(0)
-	if r.sel == nil {
-		values = values[r.from:][:len(r.slots)]
-		for i, s := range r.slots {
+	if r.Sel == nil {
+		values = values[r.From:][:len(r.Slots)]
+		for i, s := range r.Slots {
 			p := &words[int(s)*stride+offset]
 			x := int64(values[i])
 			sum := *p + x
@@ -146,8 +173,8 @@ func addInts[T integer](c at[int64], r rows, values []T) bool {
 		}
 		return over < 0
 	}
-	sel := r.sel[:len(r.slots)]
-	for i, s := range r.slots {
+	sel := r.Sel[:len(r.Slots)]
+	for i, s := range r.Slots {
 		p := &words[int(s)*stride+offset]
 		x := int64(values[sel[i]])
 		sum := *p + x
@@ -160,23 +187,23 @@ func addInts[T integer](c at[int64], r rows, values []T) bool {
 // sumFloats is SUM of FLOAT or DOUBLE.
 type sumFloats[T float32 | float64] struct{ single }
 
-func (a *sumFloats[T]) update(in *core.Vector, r rows) error {
+func (a *sumFloats[T]) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	addFloats(a.table.Floats(a.field), r, core.Values[T](in))
 	return nil
 }
 
-func addFloats[T integer | float32 | float64](c at[float64], r rows, values []T) {
+func addFloats[T integer | float32 | float64](c at[float64], r Rows, values []T) {
 	words, stride, offset := c.Words, c.Stride, c.Offset
-	if r.sel == nil {
-		values = values[r.from:][:len(r.slots)]
-		for i, s := range r.slots {
+	if r.Sel == nil {
+		values = values[r.From:][:len(r.Slots)]
+		for i, s := range r.Slots {
 			words[int(s)*stride+offset] += float64(values[i])
 		}
 		return
 	}
-	sel := r.sel[:len(r.slots)]
-	for i, s := range r.slots {
+	sel := r.Sel[:len(r.Slots)]
+	for i, s := range r.Slots {
 		words[int(s)*stride+offset] += float64(values[sel[i]])
 	}
 }
@@ -187,7 +214,7 @@ type leastInts[T integer] struct {
 	max bool
 }
 
-func (a *leastInts[T]) update(in *core.Vector, r rows) error {
+func (a *leastInts[T]) update(in *core.Vector, r Rows) error {
 	first := int64(math.MaxInt64)
 	if a.max {
 		first = math.MinInt64
@@ -195,11 +222,8 @@ func (a *leastInts[T]) update(in *core.Vector, r rows) error {
 	r = a.begin(in, r, uint64(first))
 	c, values := a.table.Ints(a.field), core.Values[T](in)
 	words, stride, offset := c.Words, c.Stride, c.Offset
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+	for i, s := range r.Slots {
+		row := r.row(i)
 		p := &words[int(s)*stride+offset]
 		if x := int64(values[row]); a.max {
 			*p = max(*p, x)
@@ -216,18 +240,15 @@ type leastFloats[T float32 | float64] struct {
 	max bool
 }
 
-func (a *leastFloats[T]) update(in *core.Vector, r rows) error {
+func (a *leastFloats[T]) update(in *core.Vector, r Rows) error {
 	first := math.NaN()
 	if a.max {
 		first = math.Inf(-1)
 	}
 	r = a.begin(in, r, math.Float64bits(first))
 	c, values := a.table.Floats(a.field), core.Values[T](in)
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+	for i, s := range r.Slots {
+		row := r.row(i)
 		p := &c.Words[int(s)*c.Stride+c.Offset]
 		x := float64(values[row])
 		if less := x < *p || x == x && *p != *p; less && !a.max {
@@ -243,14 +264,11 @@ func (a *leastFloats[T]) update(in *core.Vector, r rows) error {
 // lastInts is LAST_VALUE of anything stored as integers of one width.
 type lastInts[T integer] struct{ single }
 
-func (a *lastInts[T]) update(in *core.Vector, r rows) error {
+func (a *lastInts[T]) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	c, values := a.table.Ints(a.field), core.Values[T](in)
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+	for i, s := range r.Slots {
+		row := r.row(i)
 		c.Words[int(s)*c.Stride+c.Offset] = int64(values[row])
 	}
 	return nil
@@ -261,14 +279,12 @@ func (a *lastInts[T]) update(in *core.Vector, r rows) error {
 type anyValue struct {
 	single
 	better func(t *state.Table, slot uint32, field int, v *core.Vector, i int) bool
+	wins   func(a *single, slot uint32, from *single, src uint32) bool // better, for the value of another slot
 }
 
-func (a *anyValue) update(in *core.Vector, r rows) error {
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+func (a *anyValue) update(in *core.Vector, r Rows) error {
+	for i, s := range r.Slots {
+		row := r.row(i)
 		if in.Null(row) {
 			continue
 		}
@@ -290,10 +306,10 @@ type meanFloats[T float32 | float64] struct {
 	count  int
 }
 
-func (a *meanFloats[T]) update(in *core.Vector, r rows) error {
+func (a *meanFloats[T]) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	addFloats(a.table.Floats(a.field), r, core.Values[T](in))
-	increment(a.table.Ints(a.count), r.slots)
+	increment(a.table.Ints(a.count), r.Slots)
 	return nil
 }
 
@@ -315,20 +331,17 @@ type meanInts[T integer] struct {
 	count int
 }
 
-func (a *meanInts[T]) update(in *core.Vector, r rows) error {
+func (a *meanInts[T]) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	lo, hi, values := a.table.Words(a.field, 0), a.table.Words(a.field, 1), core.Values[T](in)
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+	for i, s := range r.Slots {
+		row := r.row(i)
 		base, x := int(s)*lo.Stride, int64(values[row])
 		sum, carry := bits.Add64(lo.Words[base+lo.Offset], uint64(x), 0)
 		lo.Words[base+lo.Offset] = sum
 		hi.Words[base+hi.Offset] += uint64(x>>63) + carry
 	}
-	increment(a.table.Ints(a.count), r.slots)
+	increment(a.table.Ints(a.count), r.Slots)
 	return nil
 }
 

@@ -8,6 +8,106 @@ import (
 	"turbo/state"
 )
 
+// Accumulators is the state of some aggregates in fields of a table: what a running aggregate, a window or a process function keeps for
+// a slot. Slots that are written have been announced to the table (Upsert of a new one, Touch, TouchDistinct). A new row's accumulators
+// are those of no input row.
+type Accumulators struct {
+	calls  []Call
+	fields []int // of the table: the first one of each
+	list   []accumulator
+}
+
+// StateFields returns the table's fields for the calls, in order.
+func StateFields(calls []Call, input *core.Schema) []core.Field {
+	var out []core.Field
+	for _, c := range calls {
+		out = append(out, c.stateFields(c.argument(input))...)
+	}
+	return out
+}
+
+// NewAccumulators returns the accumulators whose StateFields stand in table from the field first on (keys are counted).
+func NewAccumulators(calls []Call, input *core.Schema, table *state.Table, first int) (*Accumulators, error) {
+	a := &Accumulators{calls: calls}
+	for _, c := range calls {
+		acc, err := c.accumulator(table, first, c.argument(input))
+		if err != nil {
+			return nil, err
+		}
+		a.list, a.fields = append(a.list, acc), append(a.fields, first)
+		first += len(c.stateFields(c.argument(input)))
+	}
+	return a, nil
+}
+
+// Update adds rows of the input to their slots, in order.
+func (a *Accumulators) Update(columns []*core.Vector, r Rows) error {
+	for i := range a.list {
+		if err := a.update(i, columns, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update is Update of one call.
+func (a *Accumulators) update(i int, columns []*core.Vector, r Rows) error {
+	var argument *core.Vector
+	if c := a.calls[i].Argument; c >= 0 {
+		argument = columns[c]
+	}
+	if err := a.list[i].update(argument, r); err != nil {
+		return fmt.Errorf("%s: %w", a.calls[i].Name, err)
+	}
+	return nil
+}
+
+// Merge adds the state of src[i] in from to dst[i], in order; dst may repeat. from is of the same calls, over this table or another one. The rows of
+// src count as later than those of dst (FIRST_VALUE, LAST_VALUE).
+func (a *Accumulators) Merge(dst []uint32, from *Accumulators, src []uint32) error {
+	for i, acc := range a.list {
+		if err := acc.merge(dst, from.list[i], src); err != nil {
+			return fmt.Errorf("%s: %w", a.calls[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// Clear makes the state of slots that of no row.
+func (a *Accumulators) Clear(slots []uint32) {
+	for _, acc := range a.list {
+		acc.clear(slots)
+	}
+}
+
+// Emit appends the results of slots to one vector a call.
+func (a *Accumulators) Emit(out []*core.Vector, slots []uint32) error {
+	for i, acc := range a.list {
+		if err := acc.emit(out[i], slots); err != nil {
+			return fmt.Errorf("%s: %w", a.calls[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// Merges reports whether the order in which the rows of windows' slices came does not matter for the result: FIRST_VALUE and LAST_VALUE depend on it.
+func Merges(calls []Call) bool {
+	for _, c := range calls {
+		if c.Function == FirstValue || c.Function == LastValue {
+			return false
+		}
+	}
+	return true
+}
+
+// argument returns the type of the call's argument, the zero Type without one.
+func (c Call) argument(input *core.Schema) (t core.Type) {
+	if c.Argument >= 0 {
+		t = input.Fields[c.Argument].Type
+	}
+	return t
+}
+
 // stateFields returns the table columns that an aggregate needs.
 func (c Call) stateFields(argument core.Type) []core.Field {
 	field := func(suffix string, t core.Type) core.Field { return core.Field{Name: c.Name + suffix, Type: t} }
@@ -38,7 +138,8 @@ func (c Call) stateFields(argument core.Type) []core.Field {
 
 // accumulator makes the aggregate whose state begins at field of t.
 func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumulator, error) {
-	s := single{table: t, field: field}
+	of := t.Fields()[field].Type
+	s := single{table: t, field: field, kind: of.Kind, required: of.NotNull}
 	switch k := argument.Kind; c.Function {
 	case Count:
 		rows := countRows{t, field}
@@ -92,9 +193,9 @@ func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumu
 		case k == core.Float64:
 			return &leastFloats[float64]{s, c.Function == Max}, nil
 		case k == core.Decimal:
-			return &anyValue{s, decimalBetter(sign)}, nil
+			return &anyValue{s, decimalBetter(sign), decimalWins(sign)}, nil
 		case k == core.String || k == core.Bytes:
-			return &anyValue{s, bytesBetter(sign)}, nil
+			return &anyValue{s, bytesBetter(sign), bytesWins(sign)}, nil
 		case k == core.Boolean:
 			return &leastInts[uint8]{s, c.Function == Max}, nil
 		case k.Width() == 1:
@@ -107,11 +208,11 @@ func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumu
 			return &leastInts[int64]{s, c.Function == Max}, nil
 		}
 	case FirstValue:
-		return &anyValue{s, never}, nil
+		return &anyValue{s, never, neverWins}, nil
 	case LastValue:
 		switch {
 		case k == core.Float32 || k == core.Float64 || k == core.Decimal || k.Width() == 0:
-			return &anyValue{s, always}, nil
+			return &anyValue{s, always, alwaysWins}, nil
 		case k == core.Boolean:
 			return &lastInts[uint8]{s}, nil
 		case k.Width() == 1:

@@ -57,8 +57,7 @@ type Aggregate struct {
 	config       AggregateConfig
 	ctx          *core.OperatorContext
 	table        *state.Table
-	accumulators []accumulator
-	fields       []int // of the table: the first one of each accumulator
+	accumulators *Accumulators
 	pool         *core.BatchPool
 
 	keys     []*core.Vector // of the batch at hand
@@ -93,20 +92,11 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 			return fmt.Errorf("aggregate: the output is declared %v, it is %v", ctx.Output, want)
 		}
 	}
-	var keys, values []core.Field
+	var keys []core.Field
 	for _, k := range a.config.Keys {
 		keys = append(keys, input.Fields[k])
 	}
-	argument := func(c Call) (t core.Type) {
-		if c.Argument >= 0 {
-			t = input.Fields[c.Argument].Type
-		}
-		return t
-	}
-	for _, c := range a.config.Calls {
-		values = append(values, c.stateFields(argument(c))...)
-	}
-	table, err := ctx.Tables.Table("aggregate", keys, values)
+	table, err := ctx.Tables.Table("aggregate", keys, StateFields(a.config.Calls, input))
 	if err != nil {
 		return err
 	}
@@ -115,15 +105,8 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 		return fmt.Errorf("aggregate: its table is a %T", table)
 	}
 	a.table = t
-	field := len(keys)
-	for _, c := range a.config.Calls {
-		acc, err := c.accumulator(t, field, argument(c))
-		if err != nil {
-			return err
-		}
-		a.accumulators = append(a.accumulators, acc)
-		a.fields = append(a.fields, field)
-		field += len(c.stateFields(argument(c)))
+	if a.accumulators, err = NewAccumulators(a.config.Calls, input, t, len(keys)); err != nil {
+		return err
 	}
 	a.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 8)
 	return nil
@@ -199,7 +182,7 @@ func (a *Aggregate) upsert(b *core.Batch, hashes []uint64, from, to int) (create
 // make sums not null. When -U rows are wanted, the rows must stay as they are until these are read.
 func (a *Aggregate) mark(b *core.Batch) (mark state.Mark, counted int) {
 	counted = -1
-	a.present = resize(a.present, len(a.accumulators))
+	a.present = resize(a.present, len(a.config.Calls))
 	clear(a.present)
 	if a.config.Before {
 		return mark, counted
@@ -210,10 +193,10 @@ func (a *Aggregate) mark(b *core.Batch) (mark state.Mark, counted int) {
 		}
 		switch {
 		case c.Function == Count && counted < 0:
-			mark.Count(a.table, a.fields[i])
+			mark.Count(a.table, a.accumulators.fields[i])
 			counted = i
 		case c.Function == Sum || c.Function == Avg:
-			a.present[i] = mark.Present(a.table, a.fields[i])
+			a.present[i] = mark.Present(a.table, a.accumulators.fields[i])
 		}
 	}
 	return mark, counted
@@ -231,32 +214,28 @@ func (a *Aggregate) perBatch(b *core.Batch, n int, hashes []uint64, made *core.B
 			return err
 		}
 		created += fresh
-		block := rows{slots: a.slots[from:to], from: from}
+		block := Rows{Slots: a.slots[from:to], From: from}
 		if b.Sel != nil {
-			block.sel = b.Sel[from:to]
+			block.Sel = b.Sel[from:to]
 		}
-		more, err := a.table.TouchDistinct(block.slots, from, a.distinct[changed:changed+to-from], a.first[changed:changed+to-from], mark)
+		more, err := a.table.TouchDistinct(block.Slots, from, a.distinct[changed:changed+to-from], a.first[changed:changed+to-from], mark)
 		if err != nil {
 			return err
 		}
-		block.distinct = a.distinct[changed : changed+more]
+		block.Distinct = a.distinct[changed : changed+more]
 		if a.config.Before {
-			if err := a.before(b, block.distinct, a.first[changed:changed+more], made); err != nil {
+			if err := a.before(b, block.Distinct, a.first[changed:changed+more], made); err != nil {
 				return err
 			}
 		}
 		changed += more
-		for i, acc := range a.accumulators {
+		for i := range a.config.Calls {
 			if i == counted {
 				continue
 			}
-			var argument *core.Vector
-			if c := a.config.Calls[i].Argument; c >= 0 {
-				argument = b.Columns[c]
-			}
 			block.present = a.present[i]
-			if err := acc.update(argument, block); err != nil {
-				return fmt.Errorf("%s: %w", a.config.Calls[i].Name, err)
+			if err := a.accumulators.update(i, b.Columns, block); err != nil {
+				return err
 			}
 		}
 	}
@@ -288,10 +267,8 @@ func (a *Aggregate) fill(b *core.Batch, made *core.Batch, slots []uint32, keyRow
 	for i, k := range a.config.Keys {
 		made.Columns[i].AppendSelected(b.Columns[k], keyRows)
 	}
-	for i, acc := range a.accumulators {
-		if err := acc.emit(made.Columns[len(a.config.Keys)+i], slots); err != nil {
-			return fmt.Errorf("%s: %w", a.config.Calls[i].Name, err)
-		}
+	if err := a.accumulators.Emit(made.Columns[len(a.config.Keys):], slots); err != nil {
+		return err
 	}
 	made.Len = total
 	return nil
@@ -331,14 +308,14 @@ func (a *Aggregate) everyRow(b *core.Batch, n int, hashes []uint64, made *core.B
 	keyRow := a.first[:1]
 	for i := range n {
 		keyRow[0] = int32(b.Row(i))
-		one := rows{slots: a.slots[i : i+1], from: i, distinct: a.slots[i : i+1]}
+		one := Rows{Slots: a.slots[i : i+1], From: i, Distinct: a.slots[i : i+1]}
 		if b.Sel != nil {
-			one.sel = b.Sel[i : i+1]
+			one.Sel = b.Sel[i : i+1]
 		}
 		kinds[at] = core.Insert
 		if !a.created[i] {
 			if a.config.Before {
-				if err := a.fill(b, made, one.slots, keyRow, 0); err != nil {
+				if err := a.fill(b, made, one.Slots, keyRow, 0); err != nil {
 					return err
 				}
 				kinds[at] = core.UpdateBefore
@@ -346,16 +323,10 @@ func (a *Aggregate) everyRow(b *core.Batch, n int, hashes []uint64, made *core.B
 			}
 			kinds[at] = core.UpdateAfter
 		}
-		for k, acc := range a.accumulators {
-			var argument *core.Vector
-			if c := a.config.Calls[k].Argument; c >= 0 {
-				argument = b.Columns[c]
-			}
-			if err := acc.update(argument, one); err != nil {
-				return fmt.Errorf("%s: %w", a.config.Calls[k].Name, err)
-			}
+		if err := a.accumulators.Update(b.Columns, one); err != nil {
+			return err
 		}
-		if err := a.fill(b, made, one.slots, keyRow, total); err != nil {
+		if err := a.fill(b, made, one.Slots, keyRow, total); err != nil {
 			return err
 		}
 		at++

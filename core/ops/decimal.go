@@ -16,20 +16,17 @@ var maxDecimal = decimal128.GetMaxValue(38).Add(decimal128.FromI64(1))
 // sumDecimals is SUM of DECIMAL.
 type sumDecimals struct{ single }
 
-func (a *sumDecimals) update(in *core.Vector, r rows) error {
+func (a *sumDecimals) update(in *core.Vector, r Rows) error {
 	return a.add(in, a.begin(in, r, 0))
 }
 
-func (a *sumDecimals) add(in *core.Vector, r rows) error {
+func (a *sumDecimals) add(in *core.Vector, r Rows) error {
 	lo, hi, values := a.table.Words(a.field, 0), a.table.Words(a.field, 1), in.Decimals()
-	for i, s := range r.slots {
-		row := r.from + i
-		if r.sel != nil {
-			row = int(r.sel[i])
-		}
+	for i, s := range r.Slots {
+		row := r.row(i)
 		sum := decimal128.New(int64(hi.At(s)), lo.At(s)).Add(values[row]) // two of 38 digits fit 128 bits
 		if !sum.Abs().Less(maxDecimal) {
-			return errors.New("SUM, AVG: the sum has more than the 38 digits of a DECIMAL")
+			return errDecimalOverflow
 		}
 		lo.Set(s, sum.LowBits())
 		hi.Set(s, uint64(sum.HighBits()))
@@ -44,12 +41,12 @@ type meanDecimals struct {
 	grow  int // digits behind the point that the result has more than the argument
 }
 
-func (a *meanDecimals) update(in *core.Vector, r rows) error {
+func (a *meanDecimals) update(in *core.Vector, r Rows) error {
 	r = a.begin(in, r, 0)
 	if err := a.add(in, r); err != nil {
 		return err
 	}
-	increment(a.table.Ints(a.count), r.slots)
+	increment(a.table.Ints(a.count), r.Slots)
 	return nil
 }
 
