@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"math/bits"
 
 	"turbo/core"
 )
@@ -14,16 +15,38 @@ func (t *Table) Insert(groups []int32, n int, slots []uint32) (int, error) {
 		return 0, fmt.Errorf("table %s: rows without a key are for bags", t.options.Table)
 	}
 	slots = slots[:n]
+	p := &t.pages
+	words, stride, header, extra := t.rows.words, t.stride, t.required, len(t.extra)
 	for i := range slots {
 		g := int(groups[min(i, len(groups)-1)])
 		if g < t.options.From || g >= t.options.To {
 			return i, fmt.Errorf("table %s of %s: a row of key group %d came to the owner of [%d, %d): the exchange before the operator is wrong",
 				t.options.Table, t.options.Operator, g, t.options.From, t.options.To)
 		}
+		if open := p.groups[g-p.from].open; len(open) > 0 && extra == 0 { // newSlot's usual way, without its calls
+			if e := &p.list[open[len(open)-1]]; e.hint < e.units {
+				if u := &p.units[e.first+e.hint]; u.live != ^uint64(0) && u.epoch == p.epoch {
+					bit := bits.TrailingZeros64(^u.live)
+					u.live |= 1 << bit
+					u.dirty |= 1 << bit
+					e.live++
+					t.live++
+					slot := (e.first+e.hint)<<6 + uint32(bit)
+					row := words[int(slot)*stride:][:stride]
+					row[0] = header
+					for k := 1; k < len(row); k++ {
+						row[k] = 0
+					}
+					slots[i] = slot
+					continue
+				}
+			}
+		}
 		slot, err := t.newSlot(g)
 		if err != nil {
 			return i, err
 		}
+		words = t.rows.words
 		slots[i] = slot
 	}
 	return n, nil
