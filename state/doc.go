@@ -5,7 +5,7 @@
 // A Table is an open-addressing index from key hash to slot over rows of 64-bit words. A row holds a header (which fields are not
 // null, and a stamp), the key and the values, each in words of its own: the shape that makes a probe, the comparison of the key
 // and the update of the values touch one cache line of the row, where separate columns would touch one each. Columns[T] gives
-// typed access by stride, so an operator's inner loop is slices and a multiplication. Pages are written column by column.
+// typed access by stride, so an operator's inner loop is slices and a multiplication. Pages are written column by column, packed.
 //
 // Slots are handed out page by page; a page belongs to one key group and is named (operator, table, key group, number).
 //
