@@ -300,8 +300,8 @@ func (a *AsyncWriter) fail(err error) {
 	if a.ctx.Err() != nil {
 		err = ErrClosed
 	}
-	err = fmt.Errorf("sink %s, worker %d: %w", a.o.Name, a.o.Worker, err)
-	a.failed.Store(&err)
+	first := fmt.Errorf("sink %s, worker %d: %w", a.o.Name, a.o.Worker, err) // not err: it would be on the heap for every call
+	a.failed.Store(&first)
 	a.mu.Lock()
 	wake := a.wake
 	a.full.Store(false)
