@@ -244,3 +244,63 @@ func (o *outputs) close() {
 		x.close()
 	}
 }
+
+// reset drops all rows.
+func (o *Output) reset() {
+	for _, b := range o.ready {
+		b.Release()
+	}
+	clear(o.ready)
+	o.ready, o.n = o.ready[:0], 0
+	if o.kinds != nil {
+		o.kinds = o.kinds[:0]
+	}
+	for _, v := range o.columns {
+		v.Reset()
+	}
+}
+
+// take appends the rows of from, which has the same columns.
+func (o *Output) take(from *Output) {
+	for i, b := range from.ready {
+		from.ready[i] = nil
+		o.Batch(b)
+	}
+	from.ready = from.ready[:0]
+	if from.n == 0 {
+		return
+	}
+	for c, v := range o.columns {
+		v.AppendRange(from.columns[c], 0, from.n)
+	}
+	if len(from.kinds) == 0 {
+		o.EndRows(from.n)
+		return
+	}
+	for len(o.kinds) < o.n {
+		o.kinds = append(o.kinds, core.Insert)
+	}
+	o.kinds = append(o.kinds, from.kinds[:from.n]...)
+	o.n += from.n
+	if o.n >= o.limit {
+		o.finish()
+	}
+}
+
+// compact brings rows that were emitted as batches into the open columns, so that all are there.
+func (o *Output) compact() {
+	if len(o.ready) == 0 {
+		return
+	}
+	for i, b := range o.ready {
+		for k := range b.Rows() {
+			for c, v := range o.columns {
+				v.AppendRow(b.Columns[c], b.Row(k))
+			}
+		}
+		o.n += b.Rows()
+		b.Release()
+		o.ready[i] = nil
+	}
+	o.ready = o.ready[:0]
+}
