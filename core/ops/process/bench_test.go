@@ -78,24 +78,31 @@ func (in *benchInput) batch(i int) *core.Batch {
 	return b
 }
 
-func openBench(b testing.TB, op core.Operator, inputs []*core.Schema, output *core.Schema) (*core.OperatorContext, func()) {
+// openFor makes the context of an only instance; done closes the operator and finds leaks.
+func openFor(t testing.TB, op core.Operator, inputs []*core.Schema, output *core.Schema) (ctx *core.OperatorContext, done func()) {
 	account := memory.NewPool(0).Account("op")
 	backend := state.NewBackend(128, 0, 128, nil)
-	ctx := &core.OperatorContext{ID: "op", Workers: 1, KeyGroups: 128, Inputs: inputs, Output: output, BatchRows: benchRows,
+	ctx = &core.OperatorContext{ID: "op", Workers: 1, KeyGroups: 128, Inputs: inputs, Output: output, BatchRows: benchRows,
 		Account: account, Tables: backend.Operator("op", account), Now: func() core.Time { return 1 }, Counters: &core.Counters{},
 		Log: slog.New(slog.DiscardHandler), Wake: func() {}}
-	if err := op.Open(ctx); err != nil {
-		b.Fatal(err)
-	}
 	return ctx, func() {
+		t.Helper()
 		if err := op.Close(); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 		backend.Close()
 		if err := account.Pool().CheckZero(); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 	}
+}
+
+func openBench(b testing.TB, op core.Operator, inputs []*core.Schema, output *core.Schema) (*core.OperatorContext, func()) {
+	ctx, done := openFor(b, op, inputs, output)
+	if err := op.Open(ctx); err != nil {
+		b.Fatal(err)
+	}
+	return ctx, done
 }
 
 // counting keeps a count and a sum by key, and emits both for each row.
