@@ -25,8 +25,11 @@ type bucket struct {
 	slots  []uint32
 }
 
-// keepSlots bounds what a spare bucket keeps.
-const keepSlots = 1 << 14
+// keepSlots and keepBuckets bound what spare buckets keep.
+const (
+	keepSlots   = 1 << 15
+	keepBuckets = 16
+)
 
 // newBuckets returns buckets of about width microseconds.
 func newBuckets(account *memory.Account, width int64) *buckets {
@@ -54,18 +57,24 @@ func (b *buckets) of(number int64) *bucket {
 	}
 	c := b.lists[number]
 	if c == nil {
-		if n := len(b.spare); n > 0 {
-			c = b.spare[n-1]
-			b.spare = b.spare[:n-1]
-		} else {
-			c = &bucket{}
-		}
-		c.number = number
+		c = b.fresh(number)
 		b.lists[number] = c
 		i, _ := slices.BinarySearch(b.order, number)
 		b.order = slices.Insert(b.order, i, number)
 	}
 	b.cache[number&63] = c
+	return c
+}
+
+// fresh returns an empty bucket.
+func (b *buckets) fresh(number int64) *bucket {
+	n := len(b.spare)
+	if n == 0 {
+		return &bucket{number: number}
+	}
+	c := b.spare[n-1]
+	b.spare = b.spare[:n-1]
+	c.number = number
 	return c
 }
 
@@ -97,7 +106,7 @@ func (b *buckets) grow(c *bucket) error {
 
 // free takes back a bucket that is not in lists any more.
 func (b *buckets) free(c *bucket) {
-	if n := cap(c.slots); n > keepSlots || len(b.spare) >= 64 {
+	if n := cap(c.slots); n > keepSlots || len(b.spare) >= keepBuckets {
 		b.account.Unreserve(int64(n) * 4)
 		b.reserved -= int64(n) * 4
 		return
@@ -125,7 +134,7 @@ func (b *buckets) advance(limit int64, time func(slot uint32) int64) error {
 	if len(b.order) == 0 || b.order[0] > b.number(limit) {
 		return nil
 	}
-	c, due := b.lists[b.order[0]], &bucket{}
+	c, due := b.lists[b.order[0]], b.fresh(0)
 	kept := 0
 	for _, x := range c.slots {
 		if t := time(x); t > limit {

@@ -11,6 +11,7 @@ import (
 type chains struct {
 	table  *state.Table
 	heads  int // field of the left chain's first slot + 1 (0: none); the right one's is the next
+	used   int // keys with rows; the others are dropped when they are many
 	empty  []uint32
 	keys   []*core.Vector // scratch of restore
 	hashes []uint64
@@ -47,23 +48,27 @@ func (c *chains) first(which int) state.Column[int64] { return c.table.Ints(c.he
 
 // link puts rows in front of the chains of their keys. times is their event time, by position.
 func (c *chains) link(which int, s *side, slots, keys []uint32, times []int64) {
-	first, nodes := c.first(which), s.nodes
+	first, nodes, other := c.first(which), s.nodes, c.first(1-which).Offset-c.first(which).Offset
 	times, keys = times[:len(slots)], keys[:len(slots)]
 	for i, x := range slots {
 		o := int(keys[i])*first.Stride + first.Offset
 		head := uint32(first.Words[o])
 		if head != 0 {
 			nodes[head-1].prev = x
+		} else if first.Words[o+other] == 0 {
+			c.used++
 		}
 		nodes[x] = node{times[i], head, headMark | keys[i]}
 		first.Words[o] = int64(x) + 1
 	}
 }
 
-// unlink takes rows out of their chains, and drops keys that are left without rows on both sides.
+// keepKeys is how many keys without rows are kept in any case: keys come back, and then need not be made again.
+const keepKeys = 4096
+
+// unlink takes rows out of their chains. When more keys are without rows than with, those are dropped.
 func (c *chains) unlink(which int, s *side, slots []uint32) error {
 	first, other, nodes := c.first(which), c.first(1-which), s.nodes
-	c.empty = c.empty[:0]
 	for _, x := range slots {
 		n := &nodes[x]
 		if n.next != 0 {
@@ -76,13 +81,21 @@ func (c *chains) unlink(which int, s *side, slots []uint32) error {
 		key := n.prev &^ headMark
 		first.Words[int(key)*first.Stride+first.Offset] = int64(n.next)
 		if n.next == 0 && other.At(key) == 0 {
-			c.empty = append(c.empty, key)
+			c.used--
 		}
 	}
-	if len(c.empty) == 0 {
+	if c.table.Len() <= 2*c.used+keepKeys {
 		return nil
 	}
-	return c.table.Drop(c.empty)
+	return c.table.Scan(func(keys []uint32) error {
+		c.empty = c.empty[:0]
+		for _, k := range keys {
+			if first.At(k) == 0 && other.At(k) == 0 {
+				c.empty = append(c.empty, k)
+			}
+		}
+		return c.table.Drop(c.empty)
+	})
 }
 
 // restore links all rows of a side, and calls visit for each piece of them.
