@@ -39,6 +39,7 @@ type Report struct {
 	Checkpoints Checkpoints      `json:"checkpoints"`
 	Lag         *int64           `json:"lag,omitempty"` // records still to read; nil: not known
 	Nodes       []Node           `json:"nodes"`
+	Sources     []SourceTimes    `json:"sources,omitempty"` // those with event time
 	Memory      Memory           `json:"memory"`
 }
 
@@ -57,6 +58,7 @@ type Checkpoints struct {
 type Node struct {
 	Node         string     `json:"node"`
 	Label        string     `json:"label"`
+	Inputs       []string   `json:"inputs,omitempty"`
 	In           int64      `json:"in"`
 	Out          int64      `json:"out"`
 	Filtered     int64      `json:"filtered,omitempty"`
@@ -66,6 +68,35 @@ type Node struct {
 	Skipped      int64      `json:"skipped,omitempty"`
 	DeadLettered int64      `json:"dead_lettered,omitempty"`
 	Watermark    *time.Time `json:"watermark,omitempty"`
+}
+
+// SourceTimes is how far the event time of a source is.
+type SourceTimes struct {
+	Node          string        `json:"node"`
+	IdleTimeout   time.Duration `json:"idle_timeout_ns"` // 0: none
+	MaxDelay      time.Duration `json:"max_out_of_orderness_ns"`
+	MaxFutureSkew time.Duration `json:"max_future_skew_ns"` // 0: none
+	Generated     bool          `json:"generated,omitempty"`
+	Splits        []SplitTime   `json:"splits"`
+}
+
+// SplitTime is how far a split is.
+type SplitTime struct {
+	ID        string        `json:"id"`
+	Watermark *time.Time    `json:"watermark,omitempty"` // nil: it has had no row with a time
+	Idle      bool          `json:"idle,omitempty"`
+	Ended     bool          `json:"ended,omitempty"`
+	Waiting   bool          `json:"waiting,omitempty"` // for sources that are behind by more than max-drift
+	Silent    time.Duration `json:"silent_ns"`
+}
+
+// timeOf is nil where there is no time yet, or no end.
+func timeOf(t core.Time) *time.Time {
+	if t == core.MinTime || t == core.MaxTime {
+		return nil
+	}
+	at := time.UnixMicro(int64(t)).UTC()
+	return &at
 }
 
 // Memory is the budget of the process.
@@ -90,12 +121,18 @@ func NewReport(s *supervisor.Supervisor, pool *memory.Pool) Report {
 	}
 	for _, n := range st.Nodes {
 		c := n.Counters
-		x := Node{Node: n.Node, Label: n.Label, In: c.In, Out: c.Out, Filtered: c.Filtered, Deduplicated: c.Deduplicated, Late: c.Late, NoTime: c.NoTime, Skipped: c.Skipped, DeadLettered: c.DeadLettered}
+		x := Node{Node: n.Node, Label: n.Label, Inputs: n.Inputs, In: c.In, Out: c.Out, Filtered: c.Filtered, Deduplicated: c.Deduplicated, Late: c.Late, NoTime: c.NoTime, Skipped: c.Skipped, DeadLettered: c.DeadLettered}
 		if n.Watermark > core.MinTime && n.Watermark < core.MaxTime {
-			t := time.UnixMicro(int64(n.Watermark)).UTC()
-			x.Watermark = &t
+			x.Watermark = timeOf(n.Watermark)
 		}
 		r.Nodes = append(r.Nodes, x)
+	}
+	for _, t := range st.Times {
+		x := SourceTimes{Node: t.Node, IdleTimeout: t.IdleTimeout, MaxDelay: t.MaxDelay, MaxFutureSkew: t.Skew, Generated: t.Generated}
+		for _, s := range t.Splits {
+			x.Splits = append(x.Splits, SplitTime{s.ID, timeOf(s.Watermark), s.Idle, s.Ended, s.Waiting, s.Silent})
+		}
+		r.Sources = append(r.Sources, x)
 	}
 	return r
 }

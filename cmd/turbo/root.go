@@ -26,7 +26,7 @@ func newRoot() *cobra.Command {
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors(), newVerify(), newDemo())
-	root.AddCommand(newValidate(), newStatus(), newStop(), newDev(), newBench(), newDLQ(), newReference())
+	root.AddCommand(newValidate(), newStatus(), newWhy(), newStop(), newDev(), newBench(), newDLQ(), newReference())
 	for _, c := range root.Commands() {
 		if c.HasSubCommands() { // cobra takes a wrong subcommand for a wish for help, and ends with 0
 			c.Args = cobra.NoArgs

@@ -194,6 +194,12 @@ func printReport(w io.Writer, r server.Report) {
 		}
 		fmt.Fprintln(w)
 	}
+	if why := server.Why(r, time.Now()); len(why) > 0 {
+		fmt.Fprintf(w, "  why: %s\n", why[0])
+		if len(why) > 1 {
+			fmt.Fprintf(w, "       and %d more (turbo why)\n", len(why)-1)
+		}
+	}
 }
 
 func printStanding(w io.Writer, dir string, m *ckpt.Manifest) {

@@ -17,8 +17,9 @@ type Status struct {
 	LastError   string
 	Restored    uint64 // the checkpoint that this run began with
 	Checkpoints ckpt.Status
-	Nodes       []task.NodeStats // counters of the current attempt, or of the last one
-	Lag         int64            // records still to read
+	Nodes       []task.NodeStats   // counters of the current attempt, or of the last one
+	Times       []task.SourceTimes // nil while the workers do not run
+	Lag         int64              // records still to read
 	LagKnown    bool
 }
 
@@ -44,7 +45,7 @@ func (s *Supervisor) Status() Status {
 	st.Nodes, st.Checkpoints = s.last.Nodes, s.last.Checkpoints
 	s.mu.Unlock()
 	if a != nil {
-		st.Nodes = a.Stats()
+		st.Nodes, st.Times = a.Stats(), a.Times()
 		st.Lag, st.LagKnown = a.Lag()
 		st.Checkpoints = d.Status()
 	}

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"turbo/ckpt"
@@ -45,7 +46,8 @@ type sourceRoot struct {
 	clock     clock.Clock
 	account   *memory.Account // of what the root itself makes: times of ingestion, quarantined rows
 	ids       []string        // of the splits, in order of start
-	drift     *driftMember    // nil: the source waits for no other
+	times     atomic.Pointer[publishedTimes]
+	drift     *driftMember // nil: the source waits for no other
 }
 
 func (r *sourceRoot) wrap(err error) error {
@@ -113,6 +115,7 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 			return m, 0, nil // idleness and watermark may both be due: nextMark moves when there is nothing more
 		}
 		r.nextMark = now + r.interval
+		r.publishTimes(now)
 	}
 	if r.dead.element != nil && r.dead.full() {
 		return core.Message{}, 0, nil

@@ -6,6 +6,7 @@ import "turbo/core"
 type NodeStats struct {
 	Node     string
 	Label    string
+	Inputs   []string // the nodes that it reads
 	Counters core.Counters
 	// Watermark is the least of its tasks' watermarks; core.MinTime when there is none yet.
 	Watermark core.Time
@@ -18,6 +19,9 @@ func (a *Attempt) Stats() []NodeStats {
 	index := map[string]int{}
 	for i, n := range a.graph.Nodes {
 		out[i] = NodeStats{Node: n.ID, Label: n.Label, Watermark: core.MaxTime}
+		for _, in := range n.Inputs {
+			out[i].Inputs = append(out[i].Inputs, in.From.ID)
+		}
 		index[n.ID] = i
 	}
 	for _, t := range a.tasks {
