@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"turbo/core"
 	"turbo/core/hash"
@@ -196,4 +198,163 @@ func BenchmarkProcess(b *testing.B) {
 			})
 		}
 	}
+}
+
+// mapping counts rows by the value's last digit in a map state, and emits the count.
+type mapping struct {
+	process.BaseFunction
+	m *process.Map
+}
+
+var mapped = []process.Descriptor{{Name: "m", Kind: process.MapKind, Keys: []core.Field{{Name: "digit", Type: bigint}}, Fields: []core.Field{{Name: "n", Type: bigint}}}}
+
+func (m *mapping) Open(s *process.Setup) error { m.m = s.Map("m"); return nil }
+
+func (m *mapping) Process(ctx *process.Context, row process.Row) error {
+	m.m.Key().Int64(0, row.Int64(2)%10)
+	m.m.Put()
+	at := m.m.At()
+	at.SetInt64(0, at.Int64(0)+1)
+	pass(ctx, row, at.Int64(0))
+	return nil
+}
+
+func pass(ctx *process.Context, row process.Row, n int64) {
+	out := ctx.Out()
+	out.Int64(0, row.Int64(0))
+	out.Int64(1, n)
+	out.Int64(2, row.Int64(2))
+	out.End()
+}
+
+// passing copies rows, without state.
+type passing struct{ process.BaseFunction }
+
+func (passing) Process(ctx *process.Context, row process.Row) error { pass(ctx, row, 0); return nil }
+
+// timing sets a timer for the end of each row's 64 ms of event time.
+type timing struct {
+	process.BaseFunction
+	total *process.Value
+}
+
+func (f *timing) Open(s *process.Setup) error { f.total = s.Value("total"); return nil }
+
+func (f *timing) Process(ctx *process.Context, row process.Row) error {
+	f.total.SetInt64(0, f.total.Int64(0)+1)
+	ctx.RegisterEventTimer(core.Time(row.Int64(1)/65536+1) * 65536)
+	pass(ctx, row, 0)
+	return nil
+}
+
+func (f *timing) OnTimer(ctx *process.Context, t process.Timer) error { return nil }
+
+// listing appends each row to a list of the key, and takes the first element out again when there are more than eight.
+type listing struct {
+	process.BaseFunction
+	l *process.List
+}
+
+var listed = []process.Descriptor{{Name: "l", Kind: process.ListKind, Fields: []core.Field{{Name: "v", Type: bigint}}}}
+
+func (l *listing) Open(s *process.Setup) error { l.l = s.List("l"); return nil }
+
+func (l *listing) Process(ctx *process.Context, row process.Row) error {
+	l.l.Stage().Int64(0, row.Int64(2))
+	l.l.Add()
+	if l.l.Len() > 8 && l.l.First() != nil {
+		l.l.Remove()
+	}
+	pass(ctx, row, int64(l.l.Len()))
+	return nil
+}
+
+// BenchmarkStates is what other states cost a row, with three columns of output: "passing" has none. 10 K keys.
+func BenchmarkStates(b *testing.B) {
+	in := newBenchInput(10_000)
+	ttl := slices.Clone(totals)
+	ttl[0].TTL = process.TTL{After: time.Hour, OnRead: true}
+	for _, c := range []struct {
+		name   string
+		config process.Config
+	}{
+		{"passing", process.Config{New: func() process.Function { return passing{} }}},
+		{"value-ttl", process.Config{Keyed: true, States: ttl, New: func() process.Function { return &counting{} }}},
+		{"map", process.Config{Keyed: true, States: mapped, New: func() process.Function { return &mapping{} }}},
+		{"list", process.Config{Keyed: true, States: listed, New: func() process.Function { return &listing{} }}},
+		{"timers", process.Config{Keyed: true, States: totals, New: func() process.Function { return &timing{} }}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.config.Ports = []process.Port{{}}
+			if c.config.Keyed {
+				c.config.Ports[0].Keys = []int{0}
+			}
+			op := process.New(c.config)
+			_, done := openBench(b, op, []*core.Schema{in.schema}, triple)
+			out := &discard{}
+			run := func(i int) {
+				if err := op.Process(0, in.batch(i), out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := range 4 * len(in.columns) {
+				run(i)
+			}
+			b.ReportAllocs()
+			i, start := 0, cpu()
+			for b.Loop() {
+				run(i)
+				i++
+			}
+			perRow(b, start, benchRows)
+			done()
+		})
+	}
+}
+
+// BenchmarkOnTimer registers a timer a key and fires it: 4096 timers a round, at times of their own.
+func BenchmarkOnTimer(b *testing.B) {
+	op := process.New(process.Config{Keyed: true, Ports: []process.Port{{Keys: []int{0}}}, States: totals, New: func() process.Function { return &alarm{} }})
+	in := newBenchInput(1_000_000)
+	_, done := openBench(b, op, []*core.Schema{in.schema}, triple)
+	out := &discard{}
+	b.ReportAllocs()
+	i, start := 0, cpu()
+	at := core.Time(0)
+	for b.Loop() {
+		if err := op.Process(0, in.batch(i), out); err != nil {
+			b.Fatal(err)
+		}
+		at += 1 << 20
+		if err := op.Advance(at, out); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+	perRow(b, start, benchRows)
+	done()
+}
+
+// alarm sets a timer for each row and forgets the key when it fires.
+type alarm struct {
+	process.BaseFunction
+	total *process.Value
+}
+
+func (f *alarm) Open(s *process.Setup) error { f.total = s.Value("total"); return nil }
+
+func (f *alarm) Process(ctx *process.Context, row process.Row) error {
+	f.total.SetInt64(0, row.Int64(2))
+	ctx.RegisterEventTimer(max(ctx.Watermark(), 0) + core.Time(row.Int64(2)))
+	return nil
+}
+
+func (f *alarm) OnTimer(ctx *process.Context, t process.Timer) error {
+	out := ctx.Out()
+	out.Int64(0, t.Key.Int64(0))
+	out.Int64(1, f.total.Int64(0))
+	out.Int64(2, int64(t.Time))
+	out.End()
+	f.total.Clear()
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"turbo/core"
+	"turbo/core/ops"
 )
 
 // StateKind is the shape of a keyed state.
@@ -52,7 +53,10 @@ type Descriptor struct {
 	Reduce func(acc *Value, in Row) error
 	// Add folds a row, of any schema, into the value of an AggregatingKind. acc is absent (Present is false) for the first.
 	Add func(acc *Value, in Row) error
-	// Result emits what the value of an AggregatingKind stands for. nil: its fields.
+	// Calls instead of Add make an AggregatingKind of aggregate functions over rows of the schema Input. It has no Fields: they follow from the calls.
+	Calls []ops.Call
+	Input *core.Schema
+	// Result emits what the value of an AggregatingKind stands for. nil: one column a call, or its fields.
 	Result func(acc *Value, out *Output) error
 }
 
@@ -69,7 +73,7 @@ func (d *Descriptor) check() error {
 		return bad("it needs key fields")
 	case d.Kind != MapKind && len(d.Keys) > 0:
 		return bad("only maps have key fields")
-	case len(d.Fields) == 0 && d.Kind != MapKind:
+	case len(d.Fields) == 0 && len(d.Calls) == 0 && d.Kind != MapKind:
 		return bad("it has no fields")
 	case d.TTL.After < 0:
 		return bad("its time to live is %v", d.TTL.After)
@@ -79,8 +83,10 @@ func (d *Descriptor) check() error {
 		return bad("its time to live has no duration")
 	case d.Kind == ReducingKind && d.Reduce == nil:
 		return bad("it has no Reduce function")
-	case d.Kind == AggregatingKind && d.Add == nil:
-		return bad("it has no Add function")
+	case d.Kind == AggregatingKind && (d.Add == nil) == (len(d.Calls) == 0):
+		return bad("it needs one of an Add function and Calls")
+	case len(d.Calls) > 0 && (d.Kind != AggregatingKind || d.Input == nil):
+		return bad("Calls are for aggregating states, and need the schema of their input")
 	}
 	names := map[string]bool{}
 	for _, f := range append(append([]core.Field(nil), d.Keys...), d.Fields...) {

@@ -6,6 +6,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/hash"
+	"turbo/core/ops"
 	"turbo/memory"
 	"turbo/state"
 )
@@ -51,11 +52,15 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 		{Name: "present", Type: core.Of(core.Int64).Required()},
 		{Name: "id", Type: core.Of(core.Int64).Required()},
 	}
+	states = slices.Clone(states) // instances share them
 	bits := 0
 	for i := range states {
 		d := &states[i]
 		if err := d.check(); err != nil {
 			return nil, err
+		}
+		if len(d.Calls) > 0 {
+			d.Fields = ops.StateFields(d.Calls, d.Input)
 		}
 		if d.Kind == ListKind || d.Kind == MapKind {
 			continue
@@ -110,7 +115,13 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 		case ReducingKind:
 			k.byName[d.Name] = &Reducing{v}
 		case AggregatingKind:
-			k.byName[d.Name] = &Aggregating{v}
+			a := &Aggregating{Value: v}
+			if len(d.Calls) > 0 {
+				if a.calls, err = ops.NewAccumulators(d.Calls, d.Input, t, v.first); err != nil {
+					return nil, err
+				}
+			}
+			k.byName[d.Name] = a
 		default:
 			k.byName[d.Name] = v
 		}

@@ -1,7 +1,10 @@
 package process
 
 import (
+	"fmt"
+
 	"turbo/core"
+	"turbo/core/ops"
 	"turbo/state"
 )
 
@@ -48,10 +51,19 @@ func (r *Reducing) Add(in Row) error {
 }
 
 // Aggregating is a state that rows are added to, and that has a result.
-type Aggregating struct{ *Value }
+type Aggregating struct {
+	*Value
+	calls *ops.Accumulators // nil: the descriptor's functions
+	sel   [1]int32
+}
 
-// Add adds a row of any schema.
+// Add adds a row: of the descriptor's Input when the state is made of Calls, else of any schema.
 func (a *Aggregating) Add(in Row) error {
+	if a.calls != nil {
+		a.begin()
+		a.sel[0] = int32(in.row)
+		return a.calls.Update(in.batch.Columns, ops.Rows{Slots: a.cur.one[:], Sel: a.sel[:], Distinct: a.cur.one[:]})
+	}
 	if err := a.descriptor.Add(a.Value, in); err != nil {
 		return err
 	}
@@ -59,10 +71,28 @@ func (a *Aggregating) Add(in Row) error {
 	return nil
 }
 
-// Result emits the result to out as columns of the row at hand: by the descriptor's Result, or the fields to the columns from `first` on.
+// AddBlock adds the rows of a block: the batch form, of states made of Calls.
+func (a *Aggregating) AddBlock(in *Block) error {
+	if a.calls == nil {
+		return fmt.Errorf("aggregating state %q: it is not made of Calls", a.descriptor.Name)
+	}
+	if err := a.Begin(in.Slots); err != nil {
+		return err
+	}
+	return a.calls.Update(in.Batch.Columns, ops.Rows{Slots: in.Slots, Sel: in.Sel(), From: in.From, Distinct: in.Slots})
+}
+
+// Result emits the result: by the descriptor's Result, or one column a call (or a field) to the columns of out from `first` on. The row is the
+// caller's to end.
 func (a *Aggregating) Result(out *Output, first int) error {
-	if a.descriptor.Result != nil {
+	switch {
+	case a.descriptor.Result != nil:
 		return a.descriptor.Result(a.Value, out)
+	case a.calls != nil:
+		if !a.Present() {
+			a.Clear() // what has expired; the fields of an absent value are those of no rows
+		}
+		return a.calls.Emit(out.columns[first:first+len(a.descriptor.Calls)], a.cur.one[:])
 	}
 	for f := range a.cells {
 		a.AppendTo(out.columns[first+f], f)
