@@ -10,21 +10,24 @@ import (
 // a table of its own in memory that no checkpoint knows. One probe finds both chains.
 type chains struct {
 	table  *state.Table
-	heads  int // field of the left chain's first slot + 1 (0: none); the right one's is the next
-	used   int // keys with rows; the others are dropped when they are many
+	heads  int      // field of the left chain's first slot + 1 (0: none); the right one's is the next
+	used   int      // keys with rows; the others are dropped when they are many
+	fresh  []uint32 // keys that got their first row since it was emptied, when listed
+	listed bool
 	empty  []uint32
 	keys   []*core.Vector // scratch of restore
 	hashes []uint64
 	slots  []uint32
 }
 
-func newChains(ctx *core.OperatorContext, left *side) (*chains, error) {
+// newChains makes a table for the keys of left. extra are further values of a key, behind the two heads.
+func newChains(ctx *core.OperatorContext, left *side, extra ...core.Field) (*chains, error) {
 	var keys []core.Field
 	for _, k := range left.keys {
 		keys = append(keys, core.Field{Name: left.schema.Fields[k].Name, Type: left.schema.Fields[k].Type.Optional()})
 	}
 	head := core.Of(core.Int64).Required()
-	t, err := state.New(state.Options{Operator: ctx.ID, Table: "chains", Keys: keys, Values: []core.Field{{Name: "left", Type: head}, {Name: "right", Type: head}},
+	t, err := state.New(state.Options{Operator: ctx.ID, Table: "chains", Keys: keys, Values: append([]core.Field{{Name: "left", Type: head}, {Name: "right", Type: head}}, extra...),
 		Account: ctx.Account, KeyGroups: 1, To: 1})
 	if err != nil {
 		return nil, err
@@ -56,7 +59,9 @@ func (c *chains) link(which int, s *side, slots, keys []uint32, times []int64) {
 		if head != 0 {
 			nodes[head-1].prev = x
 		} else if first.Words[o+other] == 0 {
-			c.used++
+			if c.used++; c.listed {
+				c.fresh = append(c.fresh, keys[i])
+			}
 		}
 		nodes[x] = node{times[i], head, headMark | keys[i]}
 		first.Words[o] = int64(x) + 1
@@ -87,6 +92,12 @@ func (c *chains) unlink(which int, s *side, slots []uint32) error {
 	if c.table.Len() <= 2*c.used+keepKeys {
 		return nil
 	}
+	return c.sweep()
+}
+
+// sweep drops the keys without rows.
+func (c *chains) sweep() error {
+	first, other := c.first(0), c.first(1)
 	return c.table.Scan(func(keys []uint32) error {
 		c.empty = c.empty[:0]
 		for _, k := range keys {

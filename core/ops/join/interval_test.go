@@ -96,7 +96,7 @@ func TestInterval(t *testing.T) {
 			}
 			name := fmt.Sprintf("%v/%d keys/%d..%d", kind, len(keys[0]), b[0], b[1])
 			t.Run(name, func(t *testing.T) {
-				s := newStream(t, uint64(10*i+k), 110, 3)
+				s := newStream(t, uint64(10*i+k), 80, 3)
 				s.event(testkit.Event{End: 1 + i%2})
 				s.event(testkit.Event{Watermark: core.MaxTime})
 				c := join.IntervalConfig{Config: join.Config{Kind: kind, Keys: keys, Output: bothSides(kind)}, Lower: b[0], Upper: b[1], Time: "event time"}

@@ -1,0 +1,458 @@
+package join
+
+import (
+	"fmt"
+	"slices"
+
+	"turbo/core"
+	"turbo/core/hash"
+	"turbo/state"
+)
+
+// Window joins the rows of both inputs that have equal keys and are in the same window, when the watermark closes it; or it gives them to a
+// function (CoGroup).
+//
+// Rows are kept by slice, the longest piece of time that is in the same windows as a whole: to keep a row is an append. When a window closes, the rows
+// of its slices are divided by key, all at once, into groups; the groups make pairs. A slice is freed with its last window. Of sessions, which are by key, the
+// rows are kept in chains; when a row's own session would be over, those of its key are looked at.
+type Window struct {
+	core.BaseOperator
+	joiner
+	spec     WindowConfig
+	coGroup  *CoGroupConfig
+	function CoGrouper
+	builder  *core.Builder
+	inner    [2]*core.Batch // of the group at hand
+
+	chains   *chains
+	slices   [2]*buckets
+	progress *state.Table // by key group: the watermark up to which windows have closed, when rows outlive a window
+	saved    int64
+	fired    int64 // windows that end at or before it (exclusive end - 1) have closed
+	open     bool  // there may be windows to close
+
+	// The windows that are closing.
+	closing bool
+	all     [2][]uint32 // rows of the groups, by side, group after group
+	groups  []group
+	alone   [2][]lone // rows without partner
+	met     [2]marks
+	checked bool        // alone is complete
+	free    [2][]uint32 // rows to drop at the end
+	group   int         // cursor of pairs: group, and positions in all
+	l, r    int32
+	sent    [2]int // of alone
+
+	pair    [2][]uint32
+	pairOf  []int32
+	keySlot []uint32
+	columns []*core.Vector
+	zero    []int64
+	times   []int64
+	due     []uint32
+	keysDue []uint32
+	placed  []placed
+	keysOne [1]uint32
+	timeOne [1]int64
+}
+
+// group is the rows of a key in a window: all[side][from[side]:to[side]].
+type group struct {
+	from, to   [2]int32
+	start, end int64
+}
+
+type lone struct {
+	slot       uint32
+	start, end int64
+}
+
+// NewWindow returns an instance of a window join for one worker.
+func NewWindow(config WindowConfig) *Window { return &Window{spec: config} }
+
+// NewCoGroup returns an instance of a co-group for one worker.
+func NewCoGroup(config CoGroupConfig) *Window {
+	return &Window{coGroup: &config, spec: WindowConfig{Config: Config{Keys: config.Keys}, Windows: config.Windows}}
+}
+
+// Open implements core.Operator.
+func (j *Window) Open(ctx *core.OperatorContext) error {
+	what, schema := "window join", j.spec.Schema
+	if j.coGroup != nil {
+		what, schema = "co-group", j.coGroup.Schema
+	}
+	want, err := schema(ctx.Inputs[0], ctx.Inputs[1])
+	if err != nil {
+		return err
+	}
+	if err := j.joiner.open(what, &j.spec.Config, ctx, want); err != nil {
+		return err
+	}
+	if j.coGroup != nil {
+		if j.function, err = j.coGroup.New(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		j.builder = core.NewBuilder(ctx.Account, ctx.Output, ctx.BatchRows)
+	}
+	for i, name := range []string{"left", "right"} {
+		reads := j.reads(i)
+		if j.coGroup != nil {
+			reads = reads[:0]
+			for c := range ctx.Inputs[i].Fields {
+				reads = append(reads, c)
+			}
+		}
+		if j.sides[i], err = newSide(ctx, name, ctx.Inputs[i], j.spec.Keys[i], reads); err != nil {
+			return err
+		}
+	}
+	var extra []core.Field
+	if j.spec.Windows.Kind == Session {
+		extra = []core.Field{{Name: "due", Type: core.Of(core.Int64).Required()}}
+	}
+	if j.chains, err = newChains(ctx, j.sides[0], extra...); err != nil {
+		return err
+	}
+	j.chains.listed = j.spec.Windows.Kind != Session
+	for _, k := range j.spec.Keys[0] {
+		j.columns = append(j.columns, core.NewVector(ctx.Account, ctx.Inputs[0].Fields[k].Type, 0))
+	}
+	j.fired = int64(core.MinTime)
+	if j.spec.Windows.Kind == Session {
+		return j.openSession()
+	}
+	if j.spec.Windows.Kind != Tumbling {
+		if err := j.openProgress(); err != nil {
+			return err
+		}
+	}
+	for i, s := range j.sides {
+		w := &j.spec.Windows
+		j.slices[i] = newBuckets(ctx.Account, 1)
+		j.slices[i].number, j.slices[i].last = w.number, func(n int64) int64 { return (n+1)*w.slice() + w.Offset - 1 }
+		err := s.table.Scan(func(slots []uint32) error {
+			j.times = j.times[:0]
+			s.times(slots, func(_ uint32, t int64) { j.times = append(j.times, t) })
+			if err := s.room(slots); err != nil {
+				return err
+			}
+			return j.slices[i].add(slots, j.times)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openProgress finds up to when windows have closed.
+func (j *Window) openProgress() error {
+	t, err := j.ctx.Tables.Table("progress", []core.Field{{Name: "key group", Type: core.Of(core.Int32).Required()}},
+		[]core.Field{{Name: "watermark", Type: core.Of(core.Int64).Required()}})
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if j.progress, ok = t.(*state.Table); !ok {
+		return fmt.Errorf("%s: its table is a %T", j.what, t)
+	}
+	first := true
+	err = j.progress.Scan(func(slots []uint32) error {
+		of, at := j.progress.Ints(0), j.progress.Ints(1)
+		for _, x := range slots {
+			if of.At(x) > 0 && len(j.spec.Keys[0]) == 0 {
+				continue // without keys, group 0 has all rows
+			}
+			if w := at.At(x); first || w < j.fired { // all passed the same barrier and so have the same
+				j.fired = w
+			}
+			first = false
+		}
+		return nil
+	})
+	j.saved = j.fired
+	return err
+}
+
+// Flush implements core.Operator: it saves up to when windows have closed.
+func (j *Window) Flush(core.Emitter) error {
+	if j.progress == nil || j.saved == j.fired {
+		return nil
+	}
+	j.saved = j.fired
+	from, to, _ := j.progress.KeyGroups()
+	if len(j.spec.Keys[0]) == 0 {
+		to = from + 1
+	}
+	n := to - from
+	if n == 0 {
+		return nil
+	}
+	keys := core.NewVector(j.ctx.Account, core.Of(core.Int32).Required(), n)
+	defer keys.Release()
+	list, hashes, slots := make([]int32, n), make([]uint64, n), make([]uint32, n)
+	for i := range list {
+		list[i] = int32(from + i)
+		keys.AppendInt32(list[i])
+	}
+	columns := []*core.Vector{keys}
+	hash.Columns(columns, n, nil, hashes)
+	if _, err := j.progress.UpsertGrouped(list, columns, hashes, nil, n, slots, nil); err != nil {
+		return err
+	}
+	if err := j.progress.Touch(slots); err != nil {
+		return err
+	}
+	at := j.progress.Ints(1)
+	for _, x := range slots {
+		at.Set(x, j.saved)
+	}
+	return nil
+}
+
+// Close implements core.Operator.
+func (j *Window) Close() error {
+	j.chains.close()
+	for i := range j.slices {
+		j.slices[i].close()
+		if j.ctx != nil {
+			j.met[i].close(j.ctx.Account)
+		}
+	}
+	for _, v := range j.columns {
+		v.Release()
+	}
+	j.columns = nil
+	for i, b := range j.inner {
+		if b != nil {
+			b.Release()
+			j.inner[i] = nil
+		}
+	}
+	if j.builder != nil {
+		j.builder.Close()
+		j.builder = nil
+	}
+	j.joiner.close()
+	return nil
+}
+
+func (j *Window) fail(err error) error { return fmt.Errorf("%s: %w", j.what, err) }
+
+// Process implements core.Operator: it keeps the rows.
+func (j *Window) Process(port int, b *core.Batch, _ core.Emitter) error {
+	err := j.keep(port, b)
+	b.Release()
+	if err != nil {
+		return j.fail(err)
+	}
+	return nil
+}
+
+func (j *Window) keep(port int, b *core.Batch) error {
+	w := &j.spec.Windows
+	if w.Kind == Session {
+		return j.keepSession(port, b)
+	}
+	gone := 0
+	if _, err := j.admit(port, b, func(t int64) bool { return max(w.last(w.number(t))-1, t) <= j.watermark }); err != nil {
+		return err
+	}
+	if len(j.single) > 0 && (j.coGroup != nil || j.spec.Config.Kind.alone(port)) {
+		j.rows = append(j.rows, j.single...)
+	}
+	s := j.sides[port]
+	column, shift := b.Columns[s.time].Int64s(), s.schema.TimeShift
+	j.times = resize(j.times, len(j.rows))
+	for _, r := range j.rows {
+		t := column[r] + shift
+		if w.Kind == Sliding && w.Slide > w.Size {
+			if _, _, ok := w.next(w.number(t), int64(core.MinTime)); !ok { // between two windows
+				j.ctx.Counters.Filtered++
+				continue
+			}
+		}
+		j.rows[gone], j.times[gone] = r, t
+		gone++
+	}
+	n := gone
+	if n == 0 {
+		return nil
+	}
+	_, hashes := j.hash(port, b)
+	j.slots = resize(j.slots, n)
+	var sel []int32
+	if n != b.Len || b.Sel != nil || len(j.single) > 0 {
+		sel = j.rows[:n]
+	}
+	if err := s.insert(b, sel, n, j.groupsOf(hashes, j.rows[:n]), j.slots); err != nil {
+		return err
+	}
+	return j.slices[port].add(j.slots, j.times[:n])
+}
+
+// Advance implements core.Operator: windows that end are closed by Resume.
+func (j *Window) Advance(t core.Time, _ core.Emitter) error {
+	j.watermark = int64(t)
+	j.open = true
+	if j.spec.Windows.Kind == Session {
+		if err := j.advanceSession(); err != nil {
+			return j.fail(err)
+		}
+	}
+	return nil
+}
+
+// Resume implements core.Operator.
+func (j *Window) Resume(out core.Emitter) (bool, error) {
+	for {
+		var err error
+		switch {
+		case !j.closing && !j.open:
+			return false, nil
+		case j.full(out):
+			return true, nil
+		case j.closing:
+			err = j.emit(out)
+		case j.spec.Windows.Kind == Session:
+			err = j.closeSessions()
+		default:
+			err = j.closeWindow()
+		}
+		if err != nil {
+			return false, j.fail(err)
+		}
+	}
+}
+
+// closeWindow finds the next window that has ended, and makes its groups.
+func (j *Window) closeWindow() error {
+	w := &j.spec.Windows
+	first, found := int64(0), false
+	for _, s := range j.slices {
+		if len(s.order) > 0 && (!found || s.order[0] < first) {
+			first, found = s.order[0], true
+		}
+	}
+	after := add(j.fired, 1)
+	if !found {
+		j.open, j.fired = false, max(j.fired, j.watermark)
+		return nil
+	}
+	start, end, ok := w.next(first, after)
+	if ok && end-1 > j.watermark {
+		j.open, j.fired = false, max(j.fired, j.watermark)
+		return nil
+	}
+	if !ok { // all its windows have closed
+		j.fired = max(j.fired, w.last(first)-1)
+		return j.freeSlices()
+	}
+	from, to := w.number(start), w.number(end-1)
+	for side, s := range j.slices {
+		j.all[side] = j.all[side][:0]
+		for _, n := range s.order {
+			if n < from {
+				continue
+			}
+			if n > to {
+				break
+			}
+			j.all[side] = append(j.all[side], s.lists[n].slots...)
+		}
+	}
+	j.fired = end - 1
+	j.closing = true
+	if err := j.divide(start, end); err != nil {
+		return err
+	}
+	return j.freeSlices()
+}
+
+// freeSlices takes out the slices whose last window has closed; their rows are dropped when the groups are done with.
+func (j *Window) freeSlices() error {
+	for side, s := range j.slices {
+		for len(s.order) > 0 && j.spec.Windows.last(s.order[0])-1 <= j.fired {
+			c := s.remove()
+			if j.closing {
+				j.free[side] = append(j.free[side], c.slots...)
+			} else if err := j.sides[side].drop(c.slots); err != nil {
+				return err
+			}
+			s.free(c)
+		}
+	}
+	return nil
+}
+
+// divide makes groups of the rows in all, which are those of one window.
+func (j *Window) divide(start, end int64) error {
+	j.chains.fresh = j.chains.fresh[:0]
+	for side, s := range j.sides {
+		rows := j.all[side]
+		kept := rows[:0]
+		for len(rows) > 0 {
+			n := min(len(rows), 1024)
+			block := rows[:n]
+			rows = rows[n:]
+			nulls := false
+			for i, k := range s.keys {
+				j.columns[i].Reset()
+				if err := s.table.AppendValues(j.columns[i], s.field[k], block); err != nil {
+					return err
+				}
+				nulls = nulls || j.columns[i].HasNulls()
+			}
+			j.hashed, j.keySlot, j.zero = resize(j.hashed, n), resize(j.keySlot, n), resize(j.zero, n)
+			hash.Columns(j.columns, n, nil, j.hashed)
+			if _, err := j.chains.table.Upsert(j.columns, j.hashed, nil, n, j.keySlot, nil); err != nil {
+				return err
+			}
+			if nulls && j.coGroup == nil {
+				k := 0
+				for i, x := range block {
+					if null(j.columns, i) {
+						j.alone[side] = append(j.alone[side], lone{x, start, end})
+						continue
+					}
+					block[k], j.keySlot[k] = x, j.keySlot[i]
+					k++
+				}
+				block = block[:k]
+			}
+			j.chains.link(side, s, block, j.keySlot, j.zero)
+			kept = append(kept, block...)
+		}
+		j.all[side] = kept
+	}
+	// The chains of each key, one after the other; then they are empty again.
+	j.groups = j.groups[:0]
+	for side, s := range j.sides {
+		first, nodes := j.chains.first(side), s.nodes
+		rows := j.all[side][:0]
+		for i, k := range j.chains.fresh {
+			if side == 0 {
+				j.groups = append(j.groups, group{start: start, end: end})
+			}
+			g := &j.groups[i]
+			g.from[side] = int32(len(rows))
+			o := int(k)*first.Stride + first.Offset
+			for at := uint32(first.Words[o]); at != 0; at = nodes[at-1].next {
+				rows = append(rows, at-1)
+			}
+			first.Words[o] = 0
+			g.to[side] = int32(len(rows))
+		}
+		j.all[side] = rows
+	}
+	used := j.chains.used
+	j.chains.used = 0
+	if j.chains.table.Len() > 4*used+keepKeys {
+		return j.chains.sweep()
+	}
+	return nil
+}
+
+func null(columns []*core.Vector, i int) bool {
+	return slices.ContainsFunc(columns, func(v *core.Vector) bool { return v.Null(i) })
+}
