@@ -49,6 +49,12 @@ func (t *Table) UpsertGrouped(groups []int32, keys []*core.Vector, hashes []uint
 	return t.find(keys, hashes, sel, 0, rowCount(sel, n), slots, created, true)
 }
 
+// UpsertGroupedRange is UpsertGrouped of the rows [from, to) only, counted among the selected ones (see UpsertRange).
+func (t *Table) UpsertGroupedRange(groups []int32, keys []*core.Vector, hashes []uint64, sel []int32, from, to int, slots []uint32, created []bool) (int, error) {
+	t.block.given = groups
+	return t.find(keys, hashes, sel, from, to, slots, created, true)
+}
+
 // Lookup implements core.KeyedTable.
 func (t *Table) Lookup(keys []*core.Vector, hashes []uint64, sel []int32, n int, slots []uint32) error {
 	_, err := t.find(keys, hashes, sel, 0, rowCount(sel, n), slots, nil, false)
