@@ -297,3 +297,169 @@ func report(b *testing.B, mine, theirs []float64, out float64) {
 	b.ReportMetric(out, "out/in")
 	b.ReportMetric(0, "ns/op")
 }
+
+// handWindow is the simplest join of tumbling windows with the same answer: rows of the open windows in columns by window; at its end a hash table of
+// the right rows with links, and a probe for each left row.
+type handWindow struct {
+	size    int64
+	open    map[int64]*[2]handRows
+	spare   []*[2]handRows
+	entries []handSlot
+	next    []int32
+	batch   int32
+	out     [5][]int64
+	rows    int64
+	sum     int64
+}
+
+type handRows struct{ key, value []int64 }
+
+type handSlot struct {
+	key         int64
+	first, when int32
+}
+
+func (h *handWindow) process(side int, keys, times, values []int64) {
+	last, rows := int64(-1<<62), (*handRows)(nil)
+	for i, t := range times {
+		n := t / h.size
+		if t < 0 {
+			n = (t+1)/h.size - 1
+		}
+		if n != last {
+			w := h.open[n]
+			if w == nil {
+				if k := len(h.spare); k > 0 {
+					w, h.spare = h.spare[k-1], h.spare[:k-1]
+				} else {
+					w = new([2]handRows)
+				}
+				h.open[n] = w
+			}
+			last, rows = n, &w[side]
+		}
+		rows.key, rows.value = append(rows.key, keys[i]), append(rows.value, values[i])
+	}
+}
+
+func (h *handWindow) advance(watermark int64) {
+	for {
+		n, found := int64(0), false
+		for k := range h.open {
+			if (k+1)*h.size-1 <= watermark && (!found || k < n) {
+				n, found = k, true
+			}
+		}
+		if !found {
+			return
+		}
+		w := h.open[n]
+		delete(h.open, n)
+		h.close(w, n)
+		for s := range w {
+			w[s] = handRows{w[s].key[:0], w[s].value[:0]}
+		}
+		h.spare = append(h.spare, w)
+	}
+}
+
+func (h *handWindow) close(w *[2]handRows, n int64) {
+	h.batch++
+	size := 1024
+	for size < 2*len(w[1].key) {
+		size *= 2
+	}
+	if len(h.entries) < size {
+		h.entries = make([]handSlot, size)
+	}
+	if cap(h.next) < len(w[1].key) {
+		h.next = make([]int32, len(w[1].key))
+	}
+	mask, next := uint64(len(h.entries)-1), h.next[:cap(h.next)]
+	for i, k := range w[1].key {
+		p := hash.Int64(k) & mask
+		for h.entries[p].when == h.batch && h.entries[p].key != k {
+			p = (p + 1) & mask
+		}
+		e := &h.entries[p]
+		if e.when != h.batch {
+			*e = handSlot{k, -1, h.batch}
+		}
+		next[i] = e.first
+		e.first = int32(i)
+	}
+	for i, k := range w[0].key {
+		p := hash.Int64(k) & mask
+		for h.entries[p].when == h.batch && h.entries[p].key != k {
+			p = (p + 1) & mask
+		}
+		if h.entries[p].when != h.batch {
+			continue
+		}
+		for r := h.entries[p].first; r >= 0; r = next[r] {
+			h.out[0] = append(h.out[0], k)
+			h.out[1] = append(h.out[1], w[0].value[i])
+			h.out[2] = append(h.out[2], w[1].value[r])
+			h.out[3] = append(h.out[3], n*h.size)
+			h.out[4] = append(h.out[4], (n+1)*h.size)
+			if len(h.out[0]) == benchRows {
+				h.flush()
+			}
+		}
+	}
+	h.flush()
+}
+
+func (h *handWindow) flush() {
+	h.rows += int64(len(h.out[0]))
+	for i, o := range h.out {
+		for _, x := range o {
+			h.sum += x
+		}
+		h.out[i] = o[:0]
+	}
+}
+
+// BenchmarkWindow is an inner join of tumbling windows with as many rows a side as there are keys, beside the hand-written loop.
+//
+// Expected per row in, 10 K keys: kept 12 ns (slot 5, columns 5), slice 3, key read and hashed 3, found 8, linked 3, half a row of output 6, freed 4: 40 ns. A million
+// keys: three cache misses more (key, chain, row): 100 ns.
+func BenchmarkWindow(b *testing.B) {
+	for _, keys := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprint(keys), func(b *testing.B) {
+			in := newBenchInput(keys)
+			c := join.WindowConfig{Config: join.Config{Keys: [2][]int{{0}, {0}}, Output: []join.Column{{Side: 0, Index: 0}, {Side: 0, Index: 2}, {Side: 1, Index: 2, Name: "w"}}},
+				Windows: join.Windows{Size: int64(keys)}}
+			out, err := c.Schema(in.schema, in.schema)
+			if err != nil {
+				b.Fatal(err)
+			}
+			op := join.NewWindow(c)
+			backend := openBench(b, op, in.schema, out)
+			hand := &handWindow{size: int64(keys), open: map[int64]*[2]handRows{}}
+			var got sum
+			mine, theirs := pairedBench(b, in, op, &got, func(batches [2]*core.Batch, watermark int64) {
+				for s, x := range batches {
+					hand.process(s, x.Columns[0].Int64s(), x.Columns[1].Int64s(), x.Columns[2].Int64s())
+				}
+				hand.advance(watermark)
+			}, 3*keys/benchRows+8)
+			if got.rows != hand.rows || got.sum != hand.sum {
+				b.Fatalf("%d rows, sum %d; the loop has %d, %d", got.rows, got.sum, hand.rows, hand.sum)
+			}
+			// Windows close with some of the batches only: the mean counts, over whole windows.
+			mean := func(list []float64) []float64 {
+				total := 0.0
+				for _, x := range list {
+					total += x
+				}
+				return []float64{total / float64(len(list))}
+			}
+			report(b, mean(mine), mean(theirs), float64(got.rows)/float64(2*benchRows*in.at))
+			if err := op.Close(); err != nil {
+				b.Fatal(err)
+			}
+			backend.Close()
+		})
+	}
+}
