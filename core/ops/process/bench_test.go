@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -357,4 +358,118 @@ func (f *alarm) OnTimer(ctx *process.Context, t process.Timer) error {
 	out.End()
 	f.total.Clear()
 	return nil
+}
+
+// BenchmarkStateless is a filter and a map without state, a row at a time and by blocks.
+func BenchmarkStateless(b *testing.B) {
+	in := newBenchInput(1000)
+	for _, c := range []struct {
+		name string
+		op   core.Operator
+		out  *core.Schema
+	}{
+		{"filter", process.NewFilter("f", func(r process.Row) (bool, error) { return r.Int64(2)&1 == 0, nil }), in.schema},
+		{"map", process.NewFlatMap("m", func(r process.Row, out *process.Output) error {
+			out.Int64(0, r.Int64(0)+1)
+			out.Int64(1, r.Int64(1))
+			out.Int64(2, r.Int64(2))
+			out.End()
+			return nil
+		}), triple},
+		{"map-blocks", process.NewFlatMapBlocks("m", func(in *process.Block, out *process.Output) error {
+			from := out.Column(0).Len()
+			out.Column(0).Extend(in.Len())
+			to := out.Column(0).Int64s()[from:]
+			for i, k := range in.Batch.Columns[0].Int64s()[in.From:in.To] {
+				to[i] = k + 1
+			}
+			out.Column(1).AppendRange(in.Batch.Columns[2], in.From, in.Len())
+			out.Column(2).AppendRange(in.Batch.Columns[2], in.From, in.Len())
+			out.EndRows(in.Len())
+			return nil
+		}), triple},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			_, done := openBench(b, c.op, []*core.Schema{in.schema}, c.out)
+			out := &discard{}
+			b.ReportAllocs()
+			i, start := 0, cpu()
+			for b.Loop() {
+				if err := c.op.Process(0, in.batch(i), out); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			perRow(b, start, benchRows)
+			done()
+		})
+	}
+}
+
+// BenchmarkAsync calls a function that answers at once: what the machinery costs a row, and a lookup whose results are in the cache.
+func BenchmarkAsync(b *testing.B) {
+	in := newBenchInput(1000)
+	request := process.RequestConfig{Capacity: 256, Timeout: time.Minute}
+	table := core.NewSchema(core.Field{Name: "name", Type: core.Of(core.Int64)})
+	lookup := process.LookupConfig{RequestConfig: request, Keys: []int{0}, Table: table, Cache: process.CacheConfig{Rows: 10_000},
+		Call: func(_ context.Context, r process.Row, out *process.Output) error {
+			out.Int64(0, r.Int64(0))
+			out.End()
+			return nil
+		}}
+	for _, c := range []struct {
+		name string
+		op   core.Operator
+		out  *core.Schema
+	}{
+		{"rows", process.NewAsync(process.AsyncConfig{RequestConfig: request, Call: func(_ context.Context, r process.Row, out *process.Output) error {
+			out.Row(r)
+			return nil
+		}}), in.schema},
+		{"blocks", process.NewAsync(process.AsyncConfig{RequestConfig: request, CallBlock: func(_ context.Context, in *process.Block, out *process.Output) error {
+			for c, v := range in.Batch.Columns {
+				out.Column(c).AppendRange(v, in.From, in.Len())
+			}
+			out.EndRows(in.Len())
+			return nil
+		}}), in.schema},
+		{"lookup-cached", process.NewLookup(lookup), lookup.Schema(in.schema)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			ctx, done := openFor(b, c.op, []*core.Schema{in.schema}, c.out)
+			woken := make(chan struct{}, 1)
+			ctx.Wake = func() {
+				select {
+				case woken <- struct{}{}:
+				default:
+				}
+			}
+			if err := c.op.Open(ctx); err != nil {
+				b.Fatal(err)
+			}
+			out := &discard{}
+			run := func(i int) {
+				err := c.op.Process(0, in.batch(i), out)
+				for more := true; more && err == nil; {
+					if more, err = c.op.Resume(out); more && c.op.(core.Waiter).Waiting() {
+						<-woken
+					}
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := range 4 {
+				run(i)
+			}
+			b.ReportAllocs()
+			i, start := 0, cpu()
+			for b.Loop() {
+				run(i)
+				i++
+			}
+			perRow(b, start, benchRows)
+			done()
+		})
+	}
 }

@@ -26,9 +26,10 @@ type world struct {
 	sides     []*core.Schema
 	account   *memory.Account // of the rows
 
-	restart   int // 0 never, 1 after each step, 2 after each step at another parallelism, 3 sometimes, with abandoned checkpoints
-	batchRows int // of input batches
-	outRows   int // of output batches
+	alone     bool // the only instance is on worker 0
+	restart   int  // 0 never, 1 after each step, 2 after each step at another parallelism, 3 sometimes, with abandoned checkpoints
+	batchRows int  // of input batches
+	outRows   int  // of output batches
 	rng       *rand.Rand
 	pool      *memory.Pool
 	pages     testkit.Pages
@@ -90,6 +91,9 @@ func (i *worldInstance) settle(err error) {
 
 func (w *world) start(workers, checkpoint int) {
 	for n := range workers {
+		if n > 0 && w.alone {
+			break
+		}
 		from, to := core.KeyGroupRange(n, worldGroups, workers)
 		i := &worldInstance{w: w, op: w.make(), account: w.pool.Account("op"), room: 1}
 		i.backend = state.NewBackend(worldGroups, from, to, w.pages.At(checkpoint))

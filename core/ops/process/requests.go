@@ -163,9 +163,12 @@ func (r *requests) start(c *call) {
 // run is a call's goroutine.
 func (r *requests) run(c *call, use uint64) {
 	defer r.wg.Done()
-	ctx, cancel := context.WithCancelCause(r.base)
+	ctx := r.base
 	var timer clock.Timer
 	if r.config.Timeout > 0 {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(r.base)
+		defer cancel(nil)
 		timer = r.config.Clock.AfterFunc(r.config.Timeout, func() {
 			cancel(ErrTimeout)
 			r.tell(happened{c, true, use})
@@ -179,7 +182,6 @@ func (r *requests) run(c *call, use uint64) {
 		if timer != nil {
 			timer.Stop()
 		}
-		cancel(nil)
 		r.tell(happened{c, false, use})
 	}()
 	c.err = r.attempts(ctx, c)
@@ -189,8 +191,15 @@ func (r *requests) run(c *call, use uint64) {
 func (r *requests) attempts(ctx context.Context, c *call) error {
 	retry := &r.config.Retry
 	wait := retry.Backoff
+	var err error
+	var final bool
 	for attempt := 1; ; attempt++ {
-		err, final := r.attempt(ctx, c)
+		if attempt == 1 || ctx.Err() == nil { // else it ended while this waited
+			if attempt > 1 {
+				c.retries++
+			}
+			err, final = r.attempt(ctx, c)
+		}
 		switch {
 		case err == nil || final || attempt >= retry.Attempts || ctx.Err() != nil || retry.If != nil && !retry.If(err):
 			if err != nil && context.Cause(ctx) == ErrTimeout {
@@ -201,7 +210,6 @@ func (r *requests) attempts(ctx context.Context, c *call) error {
 			}
 			return r.failure(c, err, nil)
 		}
-		c.retries++
 		c.out.reset()
 		if wait > 0 {
 			t := r.config.Clock.NewTimer(wait)
@@ -209,6 +217,9 @@ func (r *requests) attempts(ctx context.Context, c *call) error {
 			case <-t.C():
 			case <-ctx.Done():
 				t.Stop()
+			}
+			if ctx.Err() != nil {
+				continue
 			}
 			if retry.Multiplier > 0 {
 				wait = time.Duration(float64(wait) * retry.Multiplier)
