@@ -1,6 +1,7 @@
 package join
 
 import (
+	"math"
 	"slices"
 
 	"turbo/memory"
@@ -81,8 +82,17 @@ func (b *buckets) fresh(number int64) *bucket {
 // add enters slots at their times.
 func (b *buckets) add(slots []uint32, times []int64) error {
 	times = times[:len(slots)]
+	var c *bucket
+	from, to := int64(0), int64(-1) // the times of c: neighbours are mostly of one bucket
 	for i, x := range slots {
-		c := b.of(b.number(times[i]))
+		if t := times[i]; t < from || t > to {
+			n := b.number(t)
+			c = b.of(n)
+			from, to = b.last(n-1)+1, b.last(n)
+			if n == math.MinInt64 || from > t { // at the edge of time
+				from, to = t, t
+			}
+		}
 		if len(c.slots) == cap(c.slots) {
 			if err := b.grow(c); err != nil {
 				return err

@@ -12,8 +12,6 @@ type chains struct {
 	table  *state.Table
 	heads  int      // field of the left chain's first slot + 1 (0: none); the right one's is the next
 	used   int      // keys with rows; the others are dropped when they are many
-	fresh  []uint32 // keys that got their first row since it was emptied, when listed
-	listed bool
 	empty  []uint32
 	keys   []*core.Vector // scratch of restore
 	hashes []uint64
@@ -59,9 +57,7 @@ func (c *chains) link(which int, s *side, slots, keys []uint32, times []int64) {
 		if head != 0 {
 			nodes[head-1].prev = x
 		} else if first.Words[o+other] == 0 {
-			if c.used++; c.listed {
-				c.fresh = append(c.fresh, keys[i])
-			}
+			c.used++
 		}
 		nodes[x] = node{times[i], head, headMark | keys[i]}
 		first.Words[o] = int64(x) + 1

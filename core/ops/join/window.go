@@ -46,6 +46,9 @@ type Window struct {
 	pair    [2][]uint32
 	pairOf  []int32
 	keySlot []uint32
+	keysOf  [2][]uint32 // by position in all
+	counts  [][2]int32  // by key slot
+	sorted  []uint32
 	columns []*core.Vector
 	zero    []int64
 	times   []int64
@@ -113,7 +116,6 @@ func (j *Window) Open(ctx *core.OperatorContext) error {
 	if j.chains, err = newChains(ctx, j.sides[0], extra...); err != nil {
 		return err
 	}
-	j.chains.listed = j.spec.Windows.Kind != Session
 	for _, k := range j.spec.Keys[0] {
 		j.columns = append(j.columns, core.NewVector(ctx.Account, ctx.Inputs[0].Fields[k].Type, 0))
 	}
@@ -385,16 +387,16 @@ func (j *Window) freeSlices() error {
 	return nil
 }
 
-// divide makes groups of the rows in all, which are those of one window.
+// divide makes groups of the rows in all, which are those of one window: a counting sort by key.
 func (j *Window) divide(start, end int64) error {
-	j.chains.fresh = j.chains.fresh[:0]
 	for side, s := range j.sides {
 		rows := j.all[side]
-		kept := rows[:0]
-		for len(rows) > 0 {
-			n := min(len(rows), 1024)
-			block := rows[:n]
-			rows = rows[n:]
+		j.keysOf[side] = resize(j.keysOf[side], len(rows))
+		keys := j.keysOf[side]
+		kept := 0
+		for from := 0; from < len(rows); from += 1024 {
+			block := rows[from:min(from+1024, len(rows))]
+			n := len(block)
 			nulls := false
 			for i, k := range s.keys {
 				j.columns[i].Reset()
@@ -403,51 +405,69 @@ func (j *Window) divide(start, end int64) error {
 				}
 				nulls = nulls || j.columns[i].HasNulls()
 			}
-			j.hashed, j.keySlot, j.zero = resize(j.hashed, n), resize(j.keySlot, n), resize(j.zero, n)
+			j.hashed = resize(j.hashed, n)
 			hash.Columns(j.columns, n, nil, j.hashed)
-			if _, err := j.chains.table.Upsert(j.columns, j.hashed, nil, n, j.keySlot, nil); err != nil {
+			if _, err := j.chains.table.Upsert(j.columns, j.hashed, nil, n, keys[from:from+n], nil); err != nil {
 				return err
 			}
 			if nulls && j.coGroup == nil {
-				k := 0
 				for i, x := range block {
 					if null(j.columns, i) {
 						j.alone[side] = append(j.alone[side], lone{x, start, end})
 						continue
 					}
-					block[k], j.keySlot[k] = x, j.keySlot[i]
-					k++
+					rows[kept], keys[kept] = x, keys[from+i]
+					kept++
 				}
-				block = block[:k]
+				continue
 			}
-			j.chains.link(side, s, block, j.keySlot, j.zero)
-			kept = append(kept, block...)
+			if kept < from {
+				copy(rows[kept:], block)
+				copy(keys[kept:], keys[from:from+n])
+			}
+			kept += n
 		}
-		j.all[side] = kept
+		j.all[side], j.keysOf[side] = rows[:kept], keys[:kept]
 	}
-	// The chains of each key, one after the other; then they are empty again.
+	// The number of rows by key, then where the rows of each begin, then the rows in that order.
+	top := uint32(0)
+	for _, keys := range j.keysOf {
+		for _, k := range keys {
+			top = max(top, k+1)
+		}
+	}
+	if int(top) > len(j.counts) {
+		j.counts = make([][2]int32, top+top/4)
+	}
+	counts := j.counts[:top]
+	for side, keys := range j.keysOf {
+		for _, k := range keys {
+			counts[k][side]++
+		}
+	}
 	j.groups = j.groups[:0]
-	for side, s := range j.sides {
-		first, nodes := j.chains.first(side), s.nodes
-		rows := j.all[side][:0]
-		for i, k := range j.chains.fresh {
-			if side == 0 {
-				j.groups = append(j.groups, group{start: start, end: end})
-			}
-			g := &j.groups[i]
-			g.from[side] = int32(len(rows))
-			o := int(k)*first.Stride + first.Offset
-			for at := uint32(first.Words[o]); at != 0; at = nodes[at-1].next {
-				rows = append(rows, at-1)
-			}
-			first.Words[o] = 0
-			g.to[side] = int32(len(rows))
+	var at [2]int32
+	for k := range counts {
+		c := counts[k]
+		if c[0]|c[1] == 0 {
+			continue
 		}
-		j.all[side] = rows
+		to := [2]int32{at[0] + c[0], at[1] + c[1]}
+		j.groups = append(j.groups, group{from: at, to: to, start: start, end: end})
+		counts[k] = at
+		at = to
 	}
-	used := j.chains.used
-	j.chains.used = 0
-	if j.chains.table.Len() > 4*used+keepKeys {
+	for side, keys := range j.keysOf {
+		rows := j.all[side]
+		sorted := resize(j.sorted, len(rows))
+		for i, k := range keys {
+			sorted[counts[k][side]] = rows[i]
+			counts[k][side]++
+		}
+		j.all[side], j.sorted = sorted, rows
+	}
+	clear(counts)
+	if j.chains.table.Len() > 4*len(j.groups)+keepKeys {
 		return j.chains.sweep()
 	}
 	return nil
