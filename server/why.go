@@ -71,7 +71,7 @@ func firstLine(s string) string {
 
 const (
 	// silentAfter is how long a split may be silent before that is worth telling.
-	silentAfter = 5 * time.Second
+	silentAfter = 2 * time.Second
 	// futureAfter is how far ahead of the clock a watermark may be.
 	futureAfter = time.Minute
 )

@@ -105,6 +105,9 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 			r.markedMax = true
 			return core.Message{Kind: core.WatermarkMessage, Time: core.MaxTime}, 0, nil
 		}
+		if r.marks != nil {
+			r.publishTimes(now)
+		}
 		r.endSent = true
 		return core.Message{Kind: core.EndMessage}, 0, nil
 	}
