@@ -108,3 +108,41 @@ func TestAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestBadConfigs: what cannot work is refused when the operator opens, and leaves nothing behind.
+func TestBadConfigs(t *testing.T) {
+	x := numbers.Fields[2:]
+	list := process.Descriptor{Name: "list", Kind: process.ListKind, Fields: x, TTL: process.TTL{After: 1000}}
+	fn := func() process.Function { return &tally{} }
+	for want, c := range map[string]process.Config{
+		`value state "": it has no name`:                  {States: []process.Descriptor{list, {Fields: x}}},
+		`two states are named "list"`:                     {States: []process.Descriptor{list, {Name: "list", Fields: x}}},
+		`map state "m": it needs key fields`:              {States: []process.Descriptor{list, {Name: "m", Kind: process.MapKind}}},
+		"its time to live is -1ns":                        {States: []process.Descriptor{{Name: "v", Fields: x, TTL: process.TTL{After: -1}}}},
+		"below a microsecond":                             {States: []process.Descriptor{{Name: "v", Fields: x, TTL: process.TTL{After: 1}}}},
+		"it has no Reduce function":                       {States: []process.Descriptor{{Name: "v", Kind: process.ReducingKind, Fields: x}}},
+		"one of an Add function and Calls":                {States: []process.Descriptor{{Name: "v", Kind: process.AggregatingKind, Fields: x}}},
+		"key column 9 of 3":                               {Ports: []process.Port{{Keys: []int{9}}}},
+		"the keys of inputs 0 and 1 differ":               {Ports: []process.Port{{Keys: []int{0}}, {Keys: []int{1}}}},
+		"2 ports for 1 inputs":                            {Ports: []process.Port{{}, {}}},
+		"it must be a map without a time to live":         {Broadcasts: []process.Descriptor{list}},
+		"it needs one of a function and a batch function": {NewBatch: func() process.BatchFunction { return nil }},
+	} {
+		t.Run(want, func(t *testing.T) {
+			inputs := []*core.Schema{numbers}
+			if len(c.Ports) == 2 && c.Ports[0].Keys != nil {
+				inputs = append(inputs, numbers)
+			}
+			if c.Ports == nil {
+				c.Ports = []process.Port{{Keys: []int{0}}}
+			}
+			c.Keyed, c.New = true, fn
+			op := process.New(c)
+			ctx, done := openFor(t, op, inputs, numbers)
+			defer done()
+			if err := op.Open(ctx); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}

@@ -125,7 +125,7 @@ func (c *cache) settle(e *cached, out *Output, err error) {
 		for i, v := range c.store {
 			if out.n > 0 {
 				before := len(v.Data())
-				v.AppendRange(out.columns[i], 0, out.n)
+				v.AppendRange(out.column(i), 0, out.n)
 				e.bytes += int64(len(v.Data()) - before)
 			}
 		}

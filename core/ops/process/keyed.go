@@ -47,6 +47,16 @@ const (
 
 // openKeyed opens the tables. keys are the fields of the key.
 func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor) (*keyed, error) {
+	k, err := openStates(ctx, keys, states)
+	if err != nil {
+		k.close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// openStates returns what it has opened also when it fails.
+func openStates(ctx *core.OperatorContext, keys []core.Field, states []Descriptor) (*keyed, error) {
 	k := &keyed{memory: ctx.Account, fields: keys, byName: map[string]any{}, now: [2]core.Time{core.MinTime, core.MinTime}, schema: core.NewSchema(keys...)}
 	columns := []core.Field{
 		{Name: "present", Type: core.Of(core.Int64).Required()},
@@ -57,7 +67,7 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 	for i := range states {
 		d := &states[i]
 		if err := d.check(); err != nil {
-			return nil, err
+			return k, err
 		}
 		if len(d.Calls) > 0 {
 			d.Fields = ops.StateFields(d.Calls, d.Input)
@@ -66,7 +76,7 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 			continue
 		}
 		if bits++; bits > 64 {
-			return nil, fmt.Errorf("an operator has at most 64 value states")
+			return k, fmt.Errorf("an operator has at most 64 value states")
 		}
 		for _, f := range d.Fields {
 			columns = append(columns, core.Field{Name: d.Name + "." + f.Name, Type: f.Type})
@@ -77,7 +87,7 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 	}
 	t, err := tableOf(ctx.Tables.Table("keys", keys, columns))
 	if err != nil {
-		return nil, err
+		return k, err
 	}
 	k.table, k.cur.table = t, t
 	k.present, k.id = t.Words(len(keys)+presentField, 0).Offset, t.Words(len(keys)+idField, 0).Offset
@@ -87,12 +97,12 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 	for i := range states {
 		d := &states[i]
 		if k.byName[d.Name] != nil {
-			return nil, fmt.Errorf("two states are named %q", d.Name)
+			return k, fmt.Errorf("two states are named %q", d.Name)
 		}
 		if d.Kind == ListKind || d.Kind == MapKind {
 			e, err := openEntries(ctx, k, d)
 			if err != nil {
-				return nil, err
+				return k, err
 			}
 			k.entries = append(k.entries, e)
 			if d.Kind == ListKind {
@@ -118,7 +128,7 @@ func openKeyed(ctx *core.OperatorContext, keys []core.Field, states []Descriptor
 			a := &Aggregating{Value: v}
 			if len(d.Calls) > 0 {
 				if a.calls, err = ops.NewAccumulators(d.Calls, d.Input, t, v.first); err != nil {
-					return nil, err
+					return k, err
 				}
 			}
 			k.byName[d.Name] = a

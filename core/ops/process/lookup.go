@@ -268,10 +268,10 @@ func (l *Lookup) flushPairs() {
 	if len(l.left) > 0 {
 		out := l.outs.list[0]
 		for i, v := range l.pairsOf.batch.Columns {
-			out.columns[i].AppendSelected(v, l.left)
+			out.column(i).AppendSelected(v, l.left)
 		}
 		for i, v := range l.cache.store {
-			to := out.columns[l.width+i]
+			to := out.column(l.width + i)
 			if !l.misses {
 				to.AppendSelected(v, l.right)
 				continue

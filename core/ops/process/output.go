@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
@@ -15,8 +16,9 @@ type Output struct {
 	schema  *core.Schema
 	pool    *core.BatchPool
 	batch   *core.Batch
-	columns []*core.Vector // of batch, nil when there is none
-	n       int            // complete rows of batch
+	columns []*core.Vector // of batch; one that is open in fast is longer than its rows
+	fast    []fastColumn
+	n       int // complete rows of batch
 	limit   int
 	kinds   []core.RowKind // of batch, in a changelog
 	ready   []*core.Batch
@@ -24,6 +26,16 @@ type Output struct {
 	name    string
 	some    *bool // of all outputs of the operator: set when a batch is ready
 }
+
+// fastColumn is a column of eight-byte values whose vector has been extended in advance, so that appending is a store. It is open while words
+// is not nil.
+type fastColumn struct {
+	words []uint64
+	n     int // values
+}
+
+// fastRows bounds the rows of a batch whose columns are extended in advance.
+const fastRows = 1 << 16
 
 func newOutput(ctx *core.OperatorContext, name string, schema *core.Schema, some *bool) *Output {
 	o := &Output{some: some, schema: schema, pool: core.NewBatchPool(ctx.Account, schema, ctx.BatchRows, 8), limit: max(ctx.BatchRows, 1), name: name}
@@ -34,47 +46,106 @@ func newOutput(ctx *core.OperatorContext, name string, schema *core.Schema, some
 func (o *Output) open() {
 	o.batch = o.pool.Get()
 	o.columns, o.n = o.batch.Columns, 0
+	o.fast = resize(o.fast, len(o.columns))
+	clear(o.fast)
+}
+
+// column returns the vector of a column with exactly its values.
+func (o *Output) column(c int) *core.Vector {
+	v := o.columns[c]
+	if f := &o.fast[c]; f.words != nil {
+		v.Truncate(f.n)
+		*f = fastColumn{}
+	}
+	return v
+}
+
+// all returns all columns like column.
+func (o *Output) all() []*core.Vector {
+	for c := range o.columns {
+		o.column(c)
+	}
+	return o.columns
+}
+
+// rows returns the number of values of a column.
+func (o *Output) rows(c int) int {
+	if f := &o.fast[c]; f.words != nil {
+		return f.n
+	}
+	return o.columns[c].Len()
+}
+
+// word appends the bits of an eight-byte value to a column whose fast form is closed or full, and opens it if that pays. It reports false, and
+// does nothing, when the column is of another width.
+func (o *Output) word(c int, x uint64) bool {
+	v := o.column(c)
+	if v.Type.Kind.Width() != 8 {
+		return false
+	}
+	n := v.Len()
+	if o.limit > fastRows || n >= o.limit || v.HasNulls() {
+		v.AppendInt64(int64(x))
+		return true
+	}
+	v.Extend(o.limit - n)
+	f := &o.fast[c]
+	f.words, f.n = core.Values[uint64](v), n+1
+	f.words[n] = x
+	return true
 }
 
 // Schema returns the schema of the rows.
 func (o *Output) Schema() *core.Schema { return o.schema }
 
 // Column returns the vector of a column, to append a value of any type to.
-func (o *Output) Column(c int) *core.Vector { return o.columns[c] }
+func (o *Output) Column(c int) *core.Vector { return o.column(c) }
 
 // Bool appends a BOOLEAN to column c.
-func (o *Output) Bool(c int, x bool) { o.columns[c].AppendBool(x) }
+func (o *Output) Bool(c int, x bool) { o.column(c).AppendBool(x) }
 
 // Int64 appends to a column of an integer kind or one of date and time; x is cut to its width.
 func (o *Output) Int64(c int, x int64) {
-	if v := o.columns[c]; v.Type.Kind == core.Int64 {
-		v.AppendInt64(x)
-	} else {
-		appendInt(v, x)
+	if f := &o.fast[c]; f.n < len(f.words) {
+		f.words[f.n] = uint64(x)
+		f.n++
+		return
+	}
+	if !o.word(c, uint64(x)) {
+		appendInt(o.columns[c], x)
 	}
 }
 
 // Float64 appends to a FLOAT or DOUBLE column.
-func (o *Output) Float64(c int, x float64) { appendFloat(o.columns[c], x) }
+func (o *Output) Float64(c int, x float64) {
+	if f := &o.fast[c]; f.n < len(f.words) {
+		f.words[f.n] = math.Float64bits(x)
+		f.n++
+		return
+	}
+	if !o.word(c, math.Float64bits(x)) {
+		appendFloat(o.columns[c], x)
+	}
+}
 
 // Decimal appends the unscaled value of a DECIMAL.
-func (o *Output) Decimal(c int, x decimal128.Num) { o.columns[c].AppendDecimal(x) }
+func (o *Output) Decimal(c int, x decimal128.Num) { o.column(c).AppendDecimal(x) }
 
 // String appends to a STRING column.
-func (o *Output) String(c int, x string) { o.columns[c].AppendString(x) }
+func (o *Output) String(c int, x string) { o.column(c).AppendString(x) }
 
 // Bytes appends to a STRING or BYTES column.
-func (o *Output) Bytes(c int, x []byte) { o.columns[c].AppendBytes(x) }
+func (o *Output) Bytes(c int, x []byte) { o.column(c).AppendBytes(x) }
 
 // Null appends a null.
-func (o *Output) Null(c int) { o.columns[c].AppendNull() }
+func (o *Output) Null(c int) { o.column(c).AppendNull() }
 
 // Copy appends a row of a vector that has the column's type.
-func (o *Output) Copy(c int, v *core.Vector, i int) { o.columns[c].AppendRow(v, i) }
+func (o *Output) Copy(c int, v *core.Vector, i int) { o.column(c).AppendRow(v, i) }
 
 // Row appends all columns of r, which has the output's columns, and ends the row.
 func (o *Output) Row(r Row) {
-	for c, v := range o.columns {
+	for c, v := range o.all() {
 		v.AppendRow(r.batch.Columns[c], r.row)
 	}
 	o.EndAs(r.Kind())
@@ -86,8 +157,8 @@ func (o *Output) End() { o.EndAs(core.Insert) }
 // EndAs is End of a row of a changelog.
 func (o *Output) EndAs(kind core.RowKind) {
 	o.n++
-	for _, v := range o.columns {
-		if v.Len() != o.n {
+	for c := range o.columns {
+		if o.rows(c) != o.n {
 			o.uneven()
 		}
 	}
@@ -116,8 +187,8 @@ func (o *Output) EndRows(n int) {
 		return
 	}
 	o.n += n
-	for _, v := range o.columns {
-		if v.Len() != o.n {
+	for c := range o.columns {
+		if o.rows(c) != o.n {
 			o.uneven()
 		}
 	}
@@ -143,10 +214,10 @@ func (o *Output) Batch(b *core.Batch) {
 }
 
 func (o *Output) uneven() {
-	for c, v := range o.columns {
-		if v.Len() != o.n {
+	for c := range o.columns {
+		if n := o.rows(c); n != o.n {
 			panic(fmt.Errorf("row %d of output %s has %d values for column %s: give each column one value before End",
-				o.n, o.name, v.Len()-o.n+1, o.schema.Fields[c].Name))
+				o.n, o.name, n-o.n+1, o.schema.Fields[c].Name))
 		}
 	}
 }
@@ -156,6 +227,7 @@ func (o *Output) finish() {
 	if o.n == 0 {
 		return
 	}
+	o.all()
 	b := o.batch
 	b.Len = o.n
 	if o.kinds != nil {
@@ -255,6 +327,7 @@ func (o *Output) reset() {
 	if o.kinds != nil {
 		o.kinds = o.kinds[:0]
 	}
+	clear(o.fast)
 	for _, v := range o.columns {
 		v.Reset()
 	}
@@ -270,8 +343,8 @@ func (o *Output) take(from *Output) {
 	if from.n == 0 {
 		return
 	}
-	for c, v := range o.columns {
-		v.AppendRange(from.columns[c], 0, from.n)
+	for c, v := range o.all() {
+		v.AppendRange(from.column(c), 0, from.n)
 	}
 	if len(from.kinds) == 0 {
 		o.EndRows(from.n)
@@ -294,7 +367,7 @@ func (o *Output) compact() {
 	}
 	for i, b := range o.ready {
 		for k := range b.Rows() {
-			for c, v := range o.columns {
+			for c, v := range o.all() {
 				v.AppendRow(b.Columns[c], b.Row(k))
 			}
 		}

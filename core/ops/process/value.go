@@ -92,10 +92,10 @@ func (a *Aggregating) Result(out *Output, first int) error {
 		if !a.Present() {
 			a.Clear() // what has expired; the fields of an absent value are those of no rows
 		}
-		return a.calls.Emit(out.columns[first:first+len(a.descriptor.Calls)], a.cur.one[:])
+		return a.calls.Emit(out.all()[first:first+len(a.descriptor.Calls)], a.cur.one[:])
 	}
 	for f := range a.cells {
-		a.AppendTo(out.columns[first+f], f)
+		a.AppendTo(out.column(first+f), f)
 	}
 	return nil
 }
