@@ -60,7 +60,7 @@ func (a *arena) grow(n int) error {
 
 // reset gives everything back but a first step; the words read as zero or not, and a Frozen keeps what it saw.
 func (a *arena) reset() {
-	if a.reserved > arenaStep {
+	if a.reserved > arenaStep || a.reserved != int64(8*len(a.words)) { // some of it was discarded: nobody would take that back
 		a.clear()
 		a.account.Unreserve(a.reserved)
 		a.reserved = 0

@@ -52,7 +52,7 @@ func (s *sliced) restore() error {
 	}
 	s.target = s.cut.ended(s.watermark)
 	s.fired, s.closed = s.target, s.cut.ended(s.minusLateness(s.watermark))
-	return s.table.Scan(func(slots []uint32) error {
+	err = s.table.Scan(func(slots []uint32) error {
 		if s.directory != nil {
 			if err := s.enter(slots); err != nil {
 				return err
@@ -69,6 +69,10 @@ func (s *sliced) restore() error {
 		}
 		return nil
 	})
+	if from, to, _ := s.clock.KeyGroups(); err == nil && len(s.chunks) > 0 && len(s.clocks) != to-from {
+		return s.save() // the other key groups came from workers without chunks: each group must have it, wherever it goes
+	}
+	return err
 }
 
 // minusLateness is the watermark at which windows that have ended take no more rows.
@@ -105,8 +109,8 @@ func (s *sliced) settle() error {
 
 // save remembers the watermark.
 func (s *sliced) save() error {
-	if len(s.clocks) == 0 {
-		from, to, _ := s.clock.KeyGroups()
+	from, to, _ := s.clock.KeyGroups()
+	if len(s.clocks) != to-from {
 		v := core.NewVector(s.ctx.Account, core.Of(core.Int64).Required(), to-from)
 		defer v.Release()
 		groups := make([]int32, to-from)

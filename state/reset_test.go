@@ -1,0 +1,37 @@
+package state
+
+import (
+	"testing"
+
+	"turbo/core"
+	"turbo/memory"
+)
+
+// TestResetAfterDiscard drops a table's rows page by page: most of the memory goes back as pages empty, and what is left of it with the last row. Then
+// it fills and empties the table again: the account must come out even.
+func TestResetAfterDiscard(t *testing.T) {
+	pool := memory.NewPool(0)
+	values := make([]core.Field, 60)
+	for i := range values {
+		values[i] = core.Field{Name: string(rune('A' + i)), Type: core.Of(core.Int64)}
+	}
+	table, err := New(Options{Operator: "op", Table: "t", Values: values, Account: pool.Account("op"), KeyGroups: 8, To: 8, Bag: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		slots := make([]uint32, 8)
+		if _, err := table.Insert([]int32{0, 1, 2, 3, 4, 5, 6, 7}, 8, slots); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range slots {
+			if err := table.Drop([]uint32{s}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	table.Close()
+	if err := pool.CheckZero(); err != nil {
+		t.Error(err)
+	}
+}
