@@ -34,6 +34,8 @@ type Harness struct {
 	Sides []*core.Schema
 	// Narrow makes outputs that are full after each batch, until the next call.
 	Narrow bool
+	// Only, when not nil, says which variants to run: for tests of many cases.
+	Only func(Variant) bool
 }
 
 // Port is a further input of an operator.
@@ -47,7 +49,7 @@ type Port struct {
 type Event struct {
 	After     int       // rows before it
 	Watermark core.Time // for every instance; 0: none
-	Clock     core.Time // processing time from here on; 0: none
+	Clock     core.Time // processing time from here on (an operator that is Timed hears of it); 0: none
 	End       int       // the port that ends, plus one; 0: none
 }
 
@@ -94,6 +96,9 @@ func (h *Harness) Run(t *testing.T, check func(t *testing.T, v Variant, log *Log
 		for _, selection := range []bool{false, true} {
 			for restart := range 4 {
 				v := Variant{rows, selection, selection == (restart%2 == 0), restart}
+				if h.Only != nil && !h.Only(v) {
+					continue
+				}
 				t.Run(v.String(), func(t *testing.T) {
 					r := &run{h: h, v: v, t: t, rng: rand.New(rand.NewPCG(uint64(rows), uint64(restart))), pool: memory.NewPool(0), clock: h.Start}
 					r.account = r.pool.Account("op")
@@ -222,6 +227,22 @@ func (r *run) start(workers, checkpoint int) {
 	}
 }
 
+// tick tells an operator that acts by processing time that it is now, as often as something is due.
+func (i *instance) tick(now core.Time) {
+	timed, ok := i.op.(core.Timed)
+	if !ok {
+		return
+	}
+	for {
+		at, due := timed.Due()
+		if !due || at > now {
+			return
+		}
+		i.full = false
+		i.settle(timed.Tick(now, &i.checker))
+	}
+}
+
 func (r *run) stop() {
 	for _, i := range r.instances {
 		if err := i.op.Close(); err != nil {
@@ -336,6 +357,9 @@ func (r *run) run() *Log {
 func (r *run) event(e Event) {
 	if e.Clock != 0 {
 		r.clock = e.Clock
+		for _, i := range r.instances {
+			i.tick(r.clock)
+		}
 	}
 	if e.End != 0 {
 		r.ended[e.End-1] = true

@@ -16,7 +16,7 @@ const (
 	Tumbling      Kind = iota // one after the other, Size long
 	Sliding                   // Size long, one every Slide
 	Cumulating                // from each multiple of Size, growing by Slide up to Size
-	Session                   // rows of a key that are less than Gap apart
+	Session                   // rows of a key that are at most Gap apart (sessions that touch are one, as in Flink)
 	CountTumbling             // Count rows of a key
 	CountSliding              // the last Count rows of a key, every Every rows
 	Global                    // one window for ever: only triggers make it speak
@@ -60,6 +60,8 @@ type Config struct {
 	// Function makes one instance's function over the rows of a window; nil: none. FunctionColumns are the columns of its result rows.
 	Function        func() Function
 	FunctionColumns []core.Field
+	// AggregatesOnly says that the function looks at the aggregates and not at the rows: then none are kept.
+	AggregatesOnly bool
 }
 
 // TriggerKind says when a window speaks.
@@ -180,6 +182,16 @@ func (c *Config) Check() error {
 		if t.Interval <= 0 {
 			return fmt.Errorf("a continuous trigger needs an interval above zero")
 		}
+		if t.Kind == Continuous && c.ProcessingTime {
+			return fmt.Errorf("the trigger counts in event time and the window in processing time: use the continuous trigger of processing time")
+		}
+	case EveryDelta:
+		if c.Kind == Session {
+			return fmt.Errorf("a delta trigger compares with one earlier row, which merging sessions do not have: use another trigger")
+		}
+		if !(t.Threshold >= 0) {
+			return fmt.Errorf("a delta trigger needs a threshold of zero or more")
+		}
 	case EventTime, ProcessingTime:
 		if !c.Kind.Timed() {
 			return fmt.Errorf("a %v window has no end that time could pass: use a trigger that counts", c.Kind)
@@ -188,6 +200,24 @@ func (c *Config) Check() error {
 		if t.Custom == nil {
 			return fmt.Errorf("a custom trigger needs its function")
 		}
+	}
+	e := &c.Evictor
+	switch {
+	case e.Kind != NoEvictor && c.Kind == CountSliding:
+		return fmt.Errorf("a sliding count window evicts rows itself: use a global window with a count trigger and an evictor of your own")
+	case e.Kind == EvictByCount && e.Count <= 0:
+		return fmt.Errorf("an evictor by count needs a count above zero")
+	case e.Kind == EvictByTime && e.Span <= 0:
+		return fmt.Errorf("an evictor by time needs a span above zero")
+	case e.Kind == EvictByDelta && !(e.Threshold >= 0):
+		return fmt.Errorf("an evictor by delta needs a threshold of zero or more")
+	case e.Kind == CustomEvictor && e.Custom == nil:
+		return fmt.Errorf("a custom evictor needs its function")
+	case c.AggregatesOnly && (c.Function == nil || len(c.Calls) == 0 || e.Kind != NoEvictor || c.Kind == CountSliding):
+		return fmt.Errorf("a function of aggregates only needs aggregates and a window whose rows nothing else needs: leave out the evictor")
+	}
+	if c.Function != nil && len(c.FunctionColumns) == 0 {
+		return fmt.Errorf("a window function needs the columns of its result")
 	}
 	if len(c.Calls) == 0 && c.Function == nil {
 		return fmt.Errorf("a window needs an aggregate or a function")
@@ -206,6 +236,9 @@ func (c *Config) Schema(input *core.Schema) (*core.Schema, error) {
 	}
 	if input.TimeColumn < 0 && !c.ProcessingTime && c.Kind.Timed() {
 		return nil, fmt.Errorf("the window counts in event time, and the stream has none: give its source a watermark and keep the column, or use processing time")
+	}
+	if err := c.checkColumns(input); err != nil {
+		return nil, err
 	}
 	out := &core.Schema{TimeColumn: -1}
 	add := func(name string, t core.Type) error {
@@ -263,6 +296,48 @@ func (c *Config) Schema(input *core.Schema) (*core.Schema, error) {
 		}
 	}
 	return out, add(KindColumn, core.Of(core.String).Required())
+}
+
+// checkColumns checks the types of the columns that windows, triggers and evictors read.
+func (c *Config) checkColumns(input *core.Schema) error {
+	number := func(what string, column int) error {
+		if column >= len(input.Fields) || column < 0 {
+			return fmt.Errorf("%s: column %d of %d", what, column, len(input.Fields))
+		}
+		if t := input.Fields[column].Type; !t.Kind.IsNumeric() {
+			return fmt.Errorf("%s needs a number, and %s is %v: CAST it", what, input.Fields[column].Name, t)
+		}
+		return nil
+	}
+	for _, k := range c.Keys {
+		if k < 0 || k >= len(input.Fields) {
+			return fmt.Errorf("key column %d of %d", k, len(input.Fields))
+		}
+	}
+	if c.Kind == Session && c.GapColumn >= 0 {
+		if c.GapColumn >= len(input.Fields) {
+			return fmt.Errorf("the session gap: column %d of %d", c.GapColumn, len(input.Fields))
+		}
+		if t := input.Fields[c.GapColumn].Type; t.Kind != core.IntervalDay && !t.Kind.IsInteger() {
+			return fmt.Errorf("the session gap is an INTERVAL DAY TO SECOND or an integer of milliseconds, and %s is %v", input.Fields[c.GapColumn].Name, t)
+		}
+	}
+	switch t := &c.Trigger; t.Kind {
+	case Early, Multiples:
+		if t.Column >= 0 {
+			if err := number("the sum of a trigger", t.Column); err != nil {
+				return err
+			}
+		}
+	case EveryDelta:
+		if err := number("a delta trigger", t.Column); err != nil {
+			return err
+		}
+	}
+	if c.Evictor.Kind == EvictByDelta {
+		return number("an evictor by delta", c.Evictor.Column)
+	}
+	return nil
 }
 
 // precision is the least difference between two values of a TIMESTAMP(p), in microseconds.

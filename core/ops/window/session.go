@@ -1,0 +1,149 @@
+package window
+
+import (
+	"fmt"
+
+	"turbo/core"
+	"turbo/state"
+)
+
+// extend takes rows of sessions, from g.at on, as long as each falls into the latest session of its key, or makes it longer at its end: what nearly all rows do.
+// It stops before the first other one.
+func (g *general) extend(times []int64) {
+	w, stride, start, end := g.w, g.stride, g.start, g.end
+	head, keySlots, sel := g.chains.head, g.keySlots, g.batch.Sel
+	gap, shift, now := g.config.Gap, int64(g.shift), int64(g.events.now)
+	slots, rows := g.pairSlots, g.pairRows
+	i, n := g.at, min(g.n, g.at+pairBlock-len(slots))
+	for ; i < n; i++ {
+		row := i
+		if sel != nil {
+			row = int(sel[i])
+		}
+		s := head[keySlots[i]]
+		if s == none {
+			break
+		}
+		r := w[int(s)*stride:][:stride]
+		t := times[row] + shift
+		if t < r[start] || t > r[end] || r[end]-1 <= now {
+			break
+		}
+		if t+gap > r[end] {
+			if g.one[0] = s; g.table.Touch(g.one[:]) != nil {
+				break // element will report it
+			}
+			r[end] = t + gap
+		}
+		slots, rows = append(slots, s), append(rows, int32(row))
+	}
+	g.at, g.pairSlots, g.pairRows = i, slots, rows
+}
+
+// session gives the i-th row to the session of its key that it falls into, which may be a new one, or one made of several.
+func (g *general) session(i, row int, at core.Time) error {
+	gap := g.config.Gap
+	if c := g.config.GapColumn; c >= 0 {
+		v := g.batch.Columns[c]
+		if !v.Null(row) {
+			gap = state.IntAt(v, row)
+			if v.Type.Kind != core.IntervalDay {
+				gap *= 1000
+			}
+		}
+		if v.Null(row) || gap <= 0 {
+			return core.Permanent(fmt.Errorf("the session gap of a row, column %s, is not above zero: filter such rows, or give them a gap", g.ctx.Inputs[0].Fields[c].Name))
+		}
+	}
+	w := Window{at, at + core.Time(gap)}
+	if w.End < at {
+		w.End = core.MaxTime
+	}
+	// The sessions that touch [at, at+gap] follow each other in the chain: they do not touch themselves.
+	prev, s := none, g.chains.head[g.keySlots[i]]
+	for s != none && core.Time(*g.word(s, g.start)) > w.End {
+		prev, s = s, g.chains.next[s]
+	}
+	g.merging = g.merging[:0]
+	for ; s != none && core.Time(*g.word(s, g.end)) >= w.Start; s = g.chains.next[s] {
+		g.merging = append(g.merging, s)
+	}
+	if len(g.merging) == 0 {
+		if !g.config.ProcessingTime && g.cleanup(w.Last()) <= g.events.now {
+			g.lateRow(row, at)
+			return nil
+		}
+		s, err := g.create(i, w, prev)
+		if err != nil {
+			return err
+		}
+		return g.add(s, row, at, Continue)
+	}
+	n := len(g.merging)
+	s = g.merging[n-1] // the earliest takes the others
+	w.Start = min(w.Start, core.Time(*g.word(s, g.start)))
+	w.End = max(w.End, core.Time(*g.word(g.merging[0], g.end)))
+	r := Continue
+	if n > 1 || w != g.window(s) {
+		var err error
+		if r, err = g.merge(s, g.merging[:n-1], w); err != nil {
+			return err
+		}
+	}
+	return g.add(s, row, at, r)
+}
+
+// merge makes window s as large as w and moves into it what the others hold, which are gone then. The latest of them comes first.
+func (g *general) merge(s uint32, others []uint32, w Window) (Result, error) {
+	if len(others) > 0 || g.custom != nil || g.marks[s]&markFire != 0 {
+		if err := g.flush(); err != nil { // contents and firings are of the windows as they were
+			return Continue, err
+		}
+	}
+	if err := g.touch(s); err != nil {
+		return Continue, err
+	}
+	for i := len(others) - 1; i >= 0; i-- {
+		o := others[i]
+		if g.acc != nil {
+			g.one[0], g.two[0] = s, o
+			if err := g.acc.Merge(g.one[:], g.acc, g.two[:]); err != nil {
+				return Continue, err
+			}
+		}
+		if err := g.mergeTrigger(s, o); err != nil {
+			return Continue, err
+		}
+		*g.word(s, g.flags) |= *g.word(o, g.flags) & flagFilled
+		if g.rows != nil {
+			if err := g.rows.merge(s, o); err != nil {
+				return Continue, err
+			}
+		}
+		g.marks[o] = 0
+		if g.custom != nil {
+			if err := g.custom.clear(o); err != nil {
+				return Continue, err
+			}
+		}
+		g.two[0] = o
+		if err := g.drop(g.two[:]); err != nil {
+			return Continue, err
+		}
+	}
+	*g.word(s, g.start), *g.word(s, g.end) = int64(w.Start), int64(w.End)
+	if g.hasEnd && w.Last() > g.events.now {
+		*g.word(s, g.flags) &^= flagFired
+		g.marks[s] &^= markLate
+	}
+	if g.hasEnd && w.Last() > g.clockNow {
+		*g.word(s, g.flags) &^= flagTicked
+	}
+	if g.custom != nil {
+		return g.custom.onMerge(s)
+	}
+	if g.config.Trigger.Kind == Continuous && !g.table.Null(s, g.triggerField) && core.Time(*g.word(s, g.count)) <= g.events.now {
+		return Continue, g.setNext(s, g.lastMultiple(g.events.now)) // it had ended and is open again
+	}
+	return Continue, g.schedule(s)
+}
