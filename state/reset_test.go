@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"testing"
 
 	"turbo/core"
@@ -11,17 +12,17 @@ import (
 // it fills and empties the table again: the account must come out even.
 func TestResetAfterDiscard(t *testing.T) {
 	pool := memory.NewPool(0)
-	values := make([]core.Field, 60)
+	values := make([]core.Field, 127) // a page is 64 KiB
 	for i := range values {
-		values[i] = core.Field{Name: string(rune('A' + i)), Type: core.Of(core.Int64)}
+		values[i] = core.Field{Name: fmt.Sprint(i), Type: core.Of(core.Int64)}
 	}
-	table, err := New(Options{Operator: "op", Table: "t", Values: values, Account: pool.Account("op"), KeyGroups: 8, To: 8, Bag: true})
+	table, err := New(Options{Operator: "op", Table: "t", Values: values, Account: pool.Account("op"), KeyGroups: 2, To: 2, Bag: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
-		slots := make([]uint32, 8)
-		if _, err := table.Insert([]int32{0, 1, 2, 3, 4, 5, 6, 7}, 8, slots); err != nil {
+		slots := make([]uint32, 2)
+		if _, err := table.Insert([]int32{0, 1}, 2, slots); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range slots {
