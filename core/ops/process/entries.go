@@ -6,9 +6,11 @@ import (
 
 	"turbo/core"
 	"turbo/core/hash"
+	"turbo/state"
 )
 
-// entries is the table behind a list or a map: a row an entry, under the id of its key and a number (list) or the user's key (map).
+// entries is the table behind a list or a map: a row an entry, with the id of its key and a number. A map's rows are found by id and the user's
+// key, a list's are a bag: nothing but the chain leads to them.
 //
 // The entries of a key are chained by slots in memory, in the order in which they were added: the chains are rebuilt from the ids
 // and numbers when the job starts. So going over them costs a row each, and no probe.
@@ -17,10 +19,10 @@ type entries struct {
 	cursor     cursor
 	descriptor *Descriptor
 	userKeys   int
+	idWord     int // word
 	number     int // word: counts the entries of a key in their order
 	group      [1]int32
-	id         *core.Vector
-	seq        *core.Vector // of a list
+	id         *core.Vector // of a map
 	record     *Record      // of a map's key, or a list's element
 	pool       *core.BatchPool
 	keys       []*core.Vector
@@ -55,31 +57,31 @@ func openEntries(ctx *core.OperatorContext, k *keyed, d *Descriptor) (*entries, 
 	e := &entries{descriptor: d, userKeys: len(d.Keys)}
 	bigint := core.Of(core.Int64).Required()
 	keys := []core.Field{{Name: "id", Type: bigint}}
-	var values []core.Field
-	if d.Kind == ListKind {
-		keys = append(keys, core.Field{Name: "number", Type: bigint})
-	} else {
-		for _, f := range d.Keys {
-			keys = append(keys, core.Field{Name: "key." + f.Name, Type: f.Type})
-		}
-		values = append(values, core.Field{Name: "number", Type: bigint})
+	for _, f := range d.Keys {
+		keys = append(keys, core.Field{Name: "key." + f.Name, Type: f.Type})
 	}
+	values := []core.Field{{Name: "number", Type: bigint}}
 	for _, f := range d.Fields {
 		values = append(values, core.Field{Name: d.Name + "." + f.Name, Type: f.Type})
 	}
 	if d.TTL.After > 0 {
 		values = append(values, core.Field{Name: "until", Type: bigint})
 	}
-	t, err := tableOf(ctx.Tables.Table(d.Kind.String()+" "+d.Name, keys, values))
+	var t *state.Table
+	var err error
+	if d.Kind == MapKind {
+		t, err = tableOf(ctx.Tables.Table("map "+d.Name, keys, values))
+	} else if bags, ok := ctx.Tables.(state.Bags); ok {
+		t, err = bags.Bag("list "+d.Name, append(keys, values...))
+	} else {
+		err = fmt.Errorf("tables of type %T cannot hold list state %q", ctx.Tables, d.Name)
+	}
 	if err != nil {
 		return nil, err
 	}
 	e.cursor.table = t
-	first := 2 // the number is the key's last field, or the first one after it
-	if d.Kind == MapKind {
-		first = len(keys) + 1
-	}
-	e.number = t.Words(first-1, 0).Offset
+	first := len(keys) + 1 // behind id, the user's key and the number
+	e.idWord, e.number = t.Words(0, 0).Offset, t.Words(first-1, 0).Offset
 	valid := t.Validity(0)
 	e.Cells = Cells{k: k, cur: &e.cursor, cells: cellsOf(t, first, len(d.Fields)), first: first, present: valid.Offset, bit: valid.Mask}
 	e.absent = make([]uint64, t.Words(0, 0).Stride)
@@ -88,8 +90,6 @@ func openEntries(ctx *core.OperatorContext, k *keyed, d *Descriptor) (*entries, 
 	e.keys = []*core.Vector{e.id}
 	record := d.Keys
 	if d.Kind == ListKind {
-		e.seq = core.NewVector(ctx.Account, bigint, 1)
-		e.keys = append(e.keys, e.seq)
 		record = d.Fields
 	}
 	e.pool = core.NewBatchPool(ctx.Account, core.NewSchema(record...), 1, 1)
@@ -361,9 +361,6 @@ func (e *entries) close() {
 	e.bytes, e.heads, e.links = 0, nil, nil
 	if e.id != nil {
 		e.id.Release()
-		if e.seq != nil {
-			e.seq.Release()
-		}
 		e.record.Release()
 		e.pool.Close()
 		e.id = nil
@@ -384,10 +381,16 @@ func (l *List) AddRow(r Row) {
 	e := l.entries
 	key := e.key()
 	id := e.k.owned()
-	e.seq.Reset()
-	e.seq.AppendInt64(e.nextNumber())
-	e.probe(id)
-	e.insert(id)
+	number := e.nextNumber()
+	e.group[0] = int32(id >> idBits)
+	_, err := e.cursor.table.Insert(e.group[:], 1, e.found[:])
+	must(err)
+	e.move(e.found[0])
+	row := e.cursor.row
+	row[e.idWord], row[e.number] = uint64(id), uint64(number)
+	if e.ttl > 0 {
+		row[e.until] = oldest
+	}
 	must(e.link(e.cursor.slot(), key))
 	e.SetRow(r)
 	e.begin() // an element may have no field
