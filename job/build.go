@@ -24,6 +24,12 @@ func (b *builder) connectorName(n *spec.Node, pos spec.Pos, path string, known [
 	name := n.Get("connector")
 	switch {
 	case name == nil:
+		for _, e := range n.Entries {
+			if core.Nearest(e.Key, []string{"connector"}) != "" {
+				b.report.Errorf(e.KeyPos, "%s: unknown key %q, did you mean connector?", path, e.Key)
+				return ""
+			}
+		}
 		b.report.Errorf(pos, "%s: the key \"connector\" is missing%s", path, spec.Suggest("", known))
 	case name.Broken:
 	case name.Kind != spec.Scalar:

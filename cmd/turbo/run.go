@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"turbo/core/supervisor"
 	"turbo/internal/spec"
 	"turbo/run"
 )
@@ -106,7 +107,7 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 	summary(c.ErrOrStderr(), p, result, err)
 	code := int(got.Load())
 	switch {
-	case err != nil && code != 0 && ctx.Err() != nil: // stopped at once
+	case err != nil && code != 0 && (ctx.Err() != nil || errors.Is(err, supervisor.ErrStoppedWaiting)): // stopped at once, or between two attempts
 		return &codeError{code, err}
 	case err != nil:
 		return failed(fmt.Errorf("job %s failed: %w", p.Job.Plan.Settings.Name, err))

@@ -348,3 +348,27 @@ func TestDevKafka(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, p.text())
 	}
 }
+
+// TestStoppedBetweenAttempts: a signal while a failed job waits to start again ends it, as a signal.
+func TestStoppedBetweenAttempts(t *testing.T) {
+	dir := t.TempDir()
+	spec := filepath.Join(dir, "job.yaml")
+	write(t, spec, strings.NewReplacer("DIR", dir).Replace(`name: failing
+engine: {memory: 24MiB, checkpoint: {dir: DIR/state}, restart: {strategy: fixed, delay: 1h}}
+sources:
+  numbers: {connector: generator, data: sequence, schema: {n: BIGINT NOT NULL}}
+streams:
+  many: {from: numbers, key-by: [n], aggregate: {c: COUNT(*)}}
+sinks:
+  out: {from: many, connector: blackhole}
+`))
+	p := start(t, "run", spec)
+	defer func() { _ = p.Process.Kill() }()
+	until(t, filepath.Join(dir, "state"), func(r server.Report) bool { return r.Restarts > 0 })
+	if err := p.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.end(); code != 130 {
+		t.Errorf("exit code %d:\n%s", code, p.text())
+	}
+}

@@ -52,6 +52,9 @@ type Result struct {
 	Checkpoints ckpt.Status
 }
 
+// ErrStoppedWaiting says that a job was stopped between a failure and the next attempt: without a last checkpoint.
+var ErrStoppedWaiting = errors.New("stopped while waiting to restart")
+
 // Supervisor runs one job once. Methods but Run may be called from any goroutine while it runs.
 type Supervisor struct {
 	job   Job
@@ -146,7 +149,7 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 		case <-timer.C():
 		case <-s.stop:
 			timer.Stop()
-			return result, fmt.Errorf("stopped while waiting to restart after: %w", err)
+			return result, fmt.Errorf("%w after: %w", ErrStoppedWaiting, err)
 		case <-ctx.Done():
 			timer.Stop()
 			return result, context.Cause(ctx)
