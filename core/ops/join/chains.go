@@ -10,8 +10,8 @@ import (
 // a table of its own in memory that no checkpoint knows. One probe finds both chains.
 type chains struct {
 	table  *state.Table
-	heads  int      // field of the left chain's first slot + 1 (0: none); the right one's is the next
-	used   int      // keys with rows; the others are dropped when they are many
+	heads  int // field of the left chain's first slot + 1 (0: none); the right one's is the next
+	used   int // keys with rows; the others are dropped when they are many
 	empty  []uint32
 	keys   []*core.Vector // scratch of restore
 	hashes []uint64
@@ -69,6 +69,15 @@ const keepKeys = 4096
 
 // unlink takes rows out of their chains. When more keys are without rows than with, those are dropped.
 func (c *chains) unlink(which int, s *side, slots []uint32) error {
+	c.unlinkOnly(which, s, slots)
+	if c.table.Len() <= 2*c.used+keepKeys {
+		return nil
+	}
+	return c.sweep()
+}
+
+// unlinkOnly is unlink that drops no keys: their slots may be in use.
+func (c *chains) unlinkOnly(which int, s *side, slots []uint32) {
 	first, other, nodes := c.first(which), c.first(1-which), s.nodes
 	for _, x := range slots {
 		n := &nodes[x]
@@ -85,10 +94,6 @@ func (c *chains) unlink(which int, s *side, slots []uint32) error {
 			c.used--
 		}
 	}
-	if c.table.Len() <= 2*c.used+keepKeys {
-		return nil
-	}
-	return c.sweep()
 }
 
 // sweep drops the keys without rows.
