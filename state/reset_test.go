@@ -25,6 +25,9 @@ func TestResetAfterDiscard(t *testing.T) {
 		if _, err := table.Insert([]int32{0, 1}, 2, slots); err != nil {
 			t.Fatal(err)
 		}
+		if need := int64(2 * 64 << 10); table.rows.reserved < need {
+			t.Fatalf("%d bytes are reserved for rows of %d", table.rows.reserved, need)
+		}
 		for _, s := range slots {
 			if err := table.Drop([]uint32{s}); err != nil {
 				t.Fatal(err)
