@@ -12,7 +12,7 @@ import (
 // it fills and empties the table again: the account must come out even.
 func TestResetAfterDiscard(t *testing.T) {
 	pool := memory.NewPool(0)
-	values := make([]core.Field, 127) // a page is 64 KiB
+	values := make([]core.Field, 125) // a row is 128 words, a page 64 KiB
 	for i := range values {
 		values[i] = core.Field{Name: fmt.Sprint(i), Type: core.Of(core.Int64)}
 	}
