@@ -206,10 +206,10 @@ func runCase(t *testing.T, c window.Config, rows []oneRow, events []testkit.Even
 	}
 	h := &testkit.Harness{New: func() core.Operator { return window.NewGeneral(c) }, Input: input(), Output: output, Keys: c.Keys, Columns: columns(rows),
 		Events: events, Start: 1000, Narrow: len(rows)%2 == 0}
-	variant := xxh3.HashString(t.Name()) % 6 // each case takes some of the variants, a different choice each
+	variant := xxh3.HashString(t.Name()) % 8 // each case takes some of the variants, a different choice each
 	h.Only = func(testkit.Variant) bool {
 		variant++
-		return *all || variant%6 == 0
+		return *all || variant%8 == 0
 	}
 	if c.LateOutput {
 		h.Sides = []*core.Schema{input()}
@@ -275,7 +275,7 @@ func TestWindows(t *testing.T) {
 						c.Keys = []int{colKey}
 					}
 					c.EveryRow = seed%4 == 0
-					rows, events := random(seed, 80+int(seed%2), 3, 9)
+					rows, events := random(seed, 60+int(seed%2), 3, 9)
 					runCase(t, c, rows, events)
 				})
 			}
@@ -293,7 +293,7 @@ func TestProcessingTimeWindows(t *testing.T) {
 				t.Parallel()
 				c := k.c
 				c.Trigger, c.ProcessingTime, c.Keys = tr.c.Trigger, true, []int{colKey}
-				rows, events := random(uint64(i)+100, 80, 3, 9)
+				rows, events := random(uint64(i)+100, 50, 3, 9)
 				runCase(t, c, rows, events)
 			})
 		}
@@ -357,7 +357,7 @@ func TestEvictorsAndFunctions(t *testing.T) {
 						if f > 0 {
 							c.Function, c.AggregatesOnly = func() window.Function { return numbers{} }, f == 2
 						}
-						rows, events := random(uint64(i)+300, 60, 3, 9)
+						rows, events := random(uint64(i)+300, 40, 3, 9)
 						runCase(t, c, rows, events)
 					})
 				}
