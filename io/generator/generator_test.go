@@ -199,3 +199,28 @@ func BenchmarkRides(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/row")
 }
+
+// TestCity: most rides are on Manhattan, few of them in its park, some in the boroughs, and the popular places stand out.
+func TestCity(t *testing.T) {
+	const n = 50_000
+	island, park, outside, cells, most := 0, 0, 0, map[[2]int]int{}, 0
+	for i := range uint64(n) {
+		lon, lat := place(mix(i))
+		if lon < -74.1 || lon > -73.6 || lat < 40.5 || lat > 41 {
+			outside++
+		}
+		middle := middleLon + slant*(lat-middleLat)
+		if lon > middle-0.03 && lon < middle+0.03 && lat > 40.69 && lat < 40.88 {
+			island++
+		}
+		if lat > 40.772 && lat < 40.79 && lon > middle-0.003 && lon < middle+0.001 {
+			park++
+		}
+		c := [2]int{int((lon + 74.1) / 0.0014), int((lat - 40) / 0.00125)}
+		cells[c]++
+		most = max(most, cells[c])
+	}
+	if island < n*3/4 || island > n*9/10 || park > n/1000 || outside > 0 || len(cells) < 4000 || most < n/500 {
+		t.Errorf("of %d rides %d on Manhattan, %d in the park, %d outside; %d cells, the busiest with %d", n, island, park, outside, len(cells), most)
+	}
+}

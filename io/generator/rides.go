@@ -11,7 +11,7 @@ import (
 // shuffled rides, so that durations differ and every ride ends once. The first ends have no ride to end: those rows start rides
 // that stay open, as some do in real data.
 const (
-	rideLag   = 6000 // rides between a start and its end, about: 12,600 s of event time at the default interval of 63 ms
+	rideLag   = 6000 // rides between a start and its end, about: 756 s of event time at the default interval of 63 ms
 	rideBlock = 1024 // rides whose ends are shuffled among themselves; a power of two
 	openRides = 1 << 40
 )
@@ -55,17 +55,8 @@ func position(seed uint64, id int64, end uint64) (lon, lat float64) {
 	if unit(r) < wrongPositions {
 		return 0, 0
 	}
-	// Three blurred centres: midtown, downtown, the airport in the east.
-	centres := [...][3]float64{{-73.98, 40.755, 0.02}, {-74.0, 40.72, 0.015}, {-73.87, 40.77, 0.01}}
-	c := centres[[...]int{0, 0, 0, 1, 1, 2}[r%6]]
-	blur := func(salt uint64) float64 {
-		s := 0.0
-		for i := range uint64(4) {
-			s += unit(mix(r ^ salt + i))
-		}
-		return (s - 2) * 2 * c[2]
-	}
-	return micro(c[0] + blur(11)), micro(c[1] + blur(23))
+	lon, lat = place(r)
+	return micro(lon), micro(lat)
 }
 
 // micro rounds to six decimals.
@@ -80,7 +71,7 @@ type rideColumn func(v *core.Vector, r ride, n int64)
 
 func rides(ctx *connector.SourceContext, times eventTimes) (func(*core.Builder, []int64), error) {
 	seed := times.seed
-	place := func(lat bool, which int) rideColumn { // which: 0 start, 1 end, 2 where the event happened
+	where := func(lat bool, which int) rideColumn { // which: 0 start, 1 end, 2 where the event happened
 		return func(v *core.Vector, r ride, _ int64) {
 			end := which == 1 || which == 2 && r.end
 			salt := uint64(0)
@@ -114,9 +105,9 @@ func rides(ctx *connector.SourceContext, times eventTimes) (func(*core.Builder, 
 				v.AppendInt64(0)
 			}
 		}},
-		"start_lon": {core.Float64, place(false, 0)}, "start_lat": {core.Float64, place(true, 0)},
-		"end_lon": {core.Float64, place(false, 1)}, "end_lat": {core.Float64, place(true, 1)},
-		"lon": {core.Float64, place(false, 2)}, "lat": {core.Float64, place(true, 2)},
+		"start_lon": {core.Float64, where(false, 0)}, "start_lat": {core.Float64, where(true, 0)},
+		"end_lon": {core.Float64, where(false, 1)}, "end_lat": {core.Float64, where(true, 1)},
+		"lon": {core.Float64, where(false, 2)}, "lat": {core.Float64, where(true, 2)},
 		"passengers": {core.Int32, func(v *core.Vector, r ride, _ int64) {
 			v.AppendInt32([...]int32{1, 1, 1, 1, 1, 1, 2, 2, 3, 4, 5, 6}[draw(seed, 5, r.id)%12])
 		}},
