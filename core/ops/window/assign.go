@@ -67,11 +67,12 @@ func (a *assigner) assignZoned(t core.Time, dst []Window) []Window {
 		return append(dst, a.cached)
 	}
 	x := a.wall(t)
-	window := func(start, end int64) Window { return Window{a.instant(start), a.instant(end)} }
+	window := func(start, end int64) Window { return Window{a.first(start), a.last(end-1) + 1} }
 	switch a.kind {
 	case Tumbling:
 		start := x - floorMod(x-a.offset, a.size)
-		a.cached, a.hasCached = window(start, start+a.size), true
+		a.cached = window(start, start+a.size)
+		a.hasCached = int64(a.cached.End-a.cached.Start) == a.size // then no other window has a part of it
 		return append(dst, a.cached)
 	case Sliding:
 		for start := x - floorMod(x-a.offset, a.slide); start > x-a.size; start -= a.slide {
@@ -93,19 +94,35 @@ func (a *assigner) wall(t core.Time) int64 {
 	return int64(t) + int64(offset)*1_000_000
 }
 
-// instant returns when the clocks of the zone show wall for the first time; a time that they skip is the moment when they skip it.
-func (a *assigner) instant(wall int64) core.Time {
+// first returns when the clocks of the zone show wall for the first time; of a time that they skip it is the moment when they skip it.
+func (a *assigner) first(wall int64) core.Time {
+	t1, t2, change := a.around(wall)
+	if t1 < change {
+		return t1
+	}
+	return max(t2, change)
+}
+
+// last returns when they show wall for the last time; of a time that they skip it is just before the moment when they skip it.
+func (a *assigner) last(wall int64) core.Time {
+	t1, t2, change := a.around(wall)
+	if t2 >= change {
+		return t2
+	}
+	return min(t1, change-1)
+}
+
+// around returns the instants of wall by the offset of the day before and by that of the day after, and when the offset changes in between; when it does not, after both.
+func (a *assigner) around(wall int64) (before, after, change core.Time) {
 	const day = 86_400_000_000
-	before := core.Time(wall - day).Std().In(a.zone) // offsets are less than a day
-	_, o1 := before.Zone()
+	then := core.Time(wall - day).Std().In(a.zone) // offsets are less than a day
+	_, o1 := then.Zone()
 	_, o2 := core.Time(wall + day).Std().In(a.zone).Zone()
-	first := core.Time(wall - int64(o1)*1_000_000)
-	if o1 == o2 {
-		return first
+	before, after, change = core.Time(wall-int64(o1)*1_000_000), core.Time(wall-int64(o2)*1_000_000), core.MaxTime
+	if o1 != o2 {
+		if _, end := then.ZoneBounds(); !end.IsZero() {
+			change = core.TimeOf(end)
+		}
 	}
-	_, change := before.ZoneBounds()
-	if change.IsZero() || first < core.TimeOf(change) {
-		return first
-	}
-	return max(core.Time(wall-int64(o2)*1_000_000), core.TimeOf(change))
+	return before, after, change
 }

@@ -235,7 +235,7 @@ func (b *buffer) evict(batch *core.Batch, times []core.Time, w Window, before bo
 			b.keep[i] = v.Null(i) || math.Abs(numberAt(v, i)-last) < e.Threshold
 		}
 	case CustomEvictor:
-		if err := b.evictor.Evict(batch, times, w, before, b.keep); err != nil {
+		if err := b.evictCustom(batch, times, w, before); err != nil {
 			return false, err
 		}
 	}
@@ -245,6 +245,11 @@ func (b *buffer) evict(batch *core.Batch, times []core.Time, w Window, before bo
 		}
 	}
 	return true, nil
+}
+
+func (b *buffer) evictCustom(batch *core.Batch, times []core.Time, w Window, before bool) (err error) {
+	defer b.g.guard(&err, "evictor", w, -1)
+	return b.evictor.Evict(batch, times, w, before, b.keep)
 }
 
 // remove drops the rows of a window that do not stay, from the table, the list, and batch and times.

@@ -1,7 +1,6 @@
 package window
 
 import (
-	"fmt"
 	"math"
 
 	"turbo/core"
@@ -144,15 +143,22 @@ func (c *customs) onElement(s uint32, row int, at core.Time) (Result, error) {
 	if err := c.g.touch(s); err != nil {
 		return Continue, err
 	}
-	r, err := c.trigger.OnElement(c.g.batch, row, at, c.g.window(s), c)
+	r, err := c.element(row, at, c.g.window(s))
 	if err != nil {
-		return r, c.failed("OnElement", err)
+		return r, err
 	}
 	return r & FireAndPurge, c.registerCleanup(s)
 }
 
-func (c *customs) failed(what string, err error) error {
-	return fmt.Errorf("the trigger's %s: %w", what, err)
+func (c *customs) element(row int, at core.Time, w Window) (r Result, err error) {
+	defer c.g.guard(&err, "trigger's OnElement", w, row)
+	return c.trigger.OnElement(c.g.batch, row, at, w, c)
+}
+
+// call calls one of the trigger's methods that are not about a row.
+func (c *customs) call(what string, w Window, do func() (Result, error)) (r Result, err error) {
+	defer c.g.guard(&err, what, w, -1)
+	return do()
 }
 
 // merge merges the trigger's state of window from into that of into.
@@ -161,10 +167,8 @@ func (c *customs) merge(into, from uint32) error {
 	if err := c.g.touch(from); err != nil {
 		return err
 	}
-	if err := c.trigger.Merge(c, &c.from); err != nil {
-		return c.failed("Merge", err)
-	}
-	return nil
+	_, err := c.call("trigger's Merge", c.g.window(into), func() (Result, error) { return Continue, c.trigger.Merge(c, &c.from) })
+	return err
 }
 
 // onMerge is called when the bounds of a window have changed.
@@ -173,9 +177,10 @@ func (c *customs) onMerge(s uint32) (Result, error) {
 		return Continue, err
 	}
 	c.slot = s
-	r, err := c.trigger.OnMerge(c.g.window(s), c)
+	w := c.g.window(s)
+	r, err := c.call("trigger's OnMerge", w, func() (Result, error) { return c.trigger.OnMerge(w, c) })
 	if err != nil {
-		return r, c.failed("OnMerge", err)
+		return r, err
 	}
 	return r & FireAndPurge, c.registerCleanup(s)
 }
@@ -186,10 +191,9 @@ func (c *customs) clear(s uint32) error {
 	if err := c.g.touch(s); err != nil {
 		return err
 	}
-	if err := c.trigger.Clear(c.g.window(s), c); err != nil {
-		return c.failed("Clear", err)
-	}
-	return nil
+	w := c.g.window(s)
+	_, err := c.call("trigger's Clear", w, func() (Result, error) { return Continue, c.trigger.Clear(w, c) })
+	return err
 }
 
 // fire calls the trigger for one timer that is due, and reports whether there may be more. One at a time: what it does may bring or end others.
@@ -218,13 +222,13 @@ func (c *customs) fire(now core.Time, clock bool) (bool, error) {
 		return false, err
 	}
 	w := g.window(s)
-	call, name := c.trigger.OnEventTime, "OnEventTime"
+	method, name := c.trigger.OnEventTime, "trigger's OnEventTime"
 	if clock {
-		call, name = c.trigger.OnProcessingTime, "OnProcessingTime"
+		method, name = c.trigger.OnProcessingTime, "trigger's OnProcessingTime"
 	}
-	r, err := call(at, w, c)
+	r, err := c.call(name, w, func() (Result, error) { return method(at, w, c) })
 	if err != nil {
-		return false, c.failed(name, err)
+		return false, err
 	}
 	if r&FireAndPurge != Continue {
 		kind := KindEarly

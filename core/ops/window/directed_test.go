@@ -1,6 +1,7 @@
 package window_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -159,5 +160,47 @@ func TestGapOfZero(t *testing.T) {
 	r.backend.Close()
 	if n := r.ctx.Account.Used(); n != 0 {
 		t.Errorf("%d bytes are left", n)
+	}
+}
+
+// broken is a trigger and a function that fail.
+type broken struct{ spikes }
+
+func (broken) OnElement(*core.Batch, int, core.Time, window.Window, window.TriggerContext) (window.Result, error) {
+	panic("out of order")
+}
+
+func (broken) Apply(*window.Contents, []*core.Vector) error { return errors.New("no") }
+
+func TestUserErrors(t *testing.T) {
+	for _, x := range []struct {
+		c    window.Config
+		want string
+	}{
+		{window.Config{Kind: window.Tumbling, Size: 1000, Trigger: window.TriggerSpec{Kind: window.CustomTrigger, Custom: func() window.Trigger { return broken{} }}},
+			"window: the trigger's OnElement, window [1970-01-01T00:00:00Z, 1970-01-01T00:00:00.001Z), row {k: 1, ts: 1970-01-01 00:00:00.000001, v: null, gap: +0 00:00:00.000, n: 0} panicked: out of order\n"},
+		{window.Config{Kind: window.CountTumbling, Count: 1, Function: func() window.Function { return broken{} }, FunctionColumns: input().Fields[4:]},
+			"window: the window function: no"},
+	} {
+		x.c.Keys, x.c.Calls = []int{colKey}, calls
+		in := &benchInput{schema: input(), columns: [][]*core.Vector{columns([]oneRow{{key: "1", ts: 1, hasTS: true}})}}
+		r := newBenchRun(t, in, window.New(x.c), x.c)
+		b := core.NewBatch(r.ctx.Account, in.schema)
+		for _, v := range in.columns[0] {
+			b.Columns = append(b.Columns, v.Retain())
+		}
+		b.Len = 1
+		err := r.op.Process(0, b, &r.out)
+		var user *window.UserError
+		if err == nil || !strings.HasPrefix(err.Error(), x.want) || !errors.As(err, &user) || user.Panicked != (len(user.Stack) > 0) {
+			t.Errorf("got %v\nwant %s", err, x.want)
+		}
+		if err := r.op.Close(); err != nil {
+			t.Error(err)
+		}
+		r.backend.Close()
+		if n := r.ctx.Account.Used(); n != 0 {
+			t.Errorf("%d bytes are left", n)
+		}
 	}
 }

@@ -17,6 +17,8 @@
 //   - Windows without contents (purged, or every row evicted) do not speak.
 //   - Rows without an event time go where late rows go, and are counted apart; count and global windows take them.
 //   - Processing time is read once for each batch. Its timers do not fire at the end of the input.
+//   - Continuous triggers set no firing for a time that has passed.
+//   - In a time zone, windows are those of the wall clock: where it repeats an hour, windows of that hour hold both; where it skips one, its windows hold nothing.
 //   - A delta trigger cannot be used with sessions.
 //
 // Invariants:

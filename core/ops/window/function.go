@@ -106,8 +106,8 @@ func (g *general) apply(f speech, w Window, rows *core.Batch) error {
 	if g.config.AggregatesOnly {
 		c.Rows = nil
 	}
-	if err := g.function.Apply(&c, out); err != nil {
-		return fmt.Errorf("the function of the window that ends at %v: %w", w.End, err)
+	if err := g.call(&c, out); err != nil {
+		return err
 	}
 	n := m.Len
 	if len(out) > 0 {
@@ -129,6 +129,11 @@ func (g *general) apply(f speech, w Window, rows *core.Batch) error {
 		g.finishMade()
 	}
 	return nil
+}
+
+func (g *general) call(c *Contents, out []*core.Vector) (err error) {
+	defer g.guard(&err, "window function", c.Window, -1)
+	return g.function.Apply(c, out)
 }
 
 // aggregate appends the results of the calls for one window: from its accumulators, or over the rows that are left.
