@@ -82,15 +82,20 @@ func (b *buckets) fresh(number int64) *bucket {
 // add enters slots at their times.
 func (b *buckets) add(slots []uint32, times []int64) error {
 	times = times[:len(slots)]
-	var c *bucket
-	from, to := int64(0), int64(-1) // the times of c: neighbours are mostly of one bucket
+	// Neighbours are mostly of one bucket, or of two: c and d.
+	var c, d *bucket
+	from, to := int64(0), int64(-1)
+	start, end := from, to
 	for i, x := range slots {
 		if t := times[i]; t < from || t > to {
-			n := b.number(t)
-			c = b.of(n)
-			from, to = b.last(n-1)+1, b.last(n)
-			if n == math.MinInt64 || from > t { // at the edge of time
-				from, to = t, t
+			c, d, from, to, start, end = d, c, start, end, from, to
+			if t < from || t > to {
+				n := b.number(t)
+				c = b.of(n)
+				from, to = b.last(n-1)+1, b.last(n)
+				if n == math.MinInt64 || from > t { // at the edge of time
+					from, to = t, t
+				}
 			}
 		}
 		if len(c.slots) == cap(c.slots) {

@@ -170,7 +170,7 @@ func (j *Window) closeSessions() error {
 			j.keysDue = append(j.keysDue, key)
 		}
 	}
-	j.groups, j.all[0], j.all[1] = j.groups[:0], j.all[0][:0], j.all[1][:0]
+	j.groups, j.spans, j.all[0], j.all[1] = j.groups[:0], j.spans[:0], j.all[0][:0], j.all[1][:0]
 	for _, key := range j.keysDue {
 		if err := j.sessionsOf(key); err != nil {
 			return err
@@ -221,7 +221,7 @@ func (j *Window) sessionsOf(key uint32) error {
 			due = min(due, last)
 			continue
 		}
-		g := group{start: session[0].time, end: add(last, 1)}
+		var g group
 		for side := range j.all {
 			g.from[side] = int32(len(j.all[side]))
 		}
@@ -232,7 +232,7 @@ func (j *Window) sessionsOf(key uint32) error {
 		for side := range j.all {
 			g.to[side] = int32(len(j.all[side]))
 		}
-		j.groups = append(j.groups, g)
+		j.groups, j.spans = append(j.groups, g), append(j.spans, span{session[0].time, add(last, 1)})
 	}
 	if due == int64(core.MaxTime) {
 		return nil

@@ -35,6 +35,7 @@ type Window struct {
 	closing bool
 	all     [2][]uint32 // rows of the groups, by side, group after group
 	groups  []group
+	spans   []span    // of the groups; one alone is that of all
 	alone   [2][]lone // rows without partner
 	met     [2]marks
 	checked bool        // alone is complete
@@ -60,14 +61,22 @@ type Window struct {
 }
 
 // group is the rows of a key in a window: all[side][from[side]:to[side]].
-type group struct {
-	from, to   [2]int32
-	start, end int64
-}
+type group struct{ from, to [2]int32 }
+
+// span is from the start of a window to its end, exclusive.
+type span struct{ start, end int64 }
 
 type lone struct {
-	slot       uint32
-	start, end int64
+	slot  uint32
+	group int32 // whose window it is
+}
+
+// span is the window of a group.
+func (j *Window) span(group int32) span {
+	if len(j.spans) == 1 {
+		return j.spans[0]
+	}
+	return j.spans[group]
 }
 
 // NewWindow returns an instance of a window join for one worker.
@@ -413,7 +422,7 @@ func (j *Window) divide(start, end int64) error {
 			if nulls && j.coGroup == nil {
 				for i, x := range block {
 					if null(j.columns, i) {
-						j.alone[side] = append(j.alone[side], lone{x, start, end})
+						j.alone[side] = append(j.alone[side], lone{x, 0})
 						continue
 					}
 					rows[kept], keys[kept] = x, keys[from+i]
@@ -445,7 +454,10 @@ func (j *Window) divide(start, end int64) error {
 			counts[k][side]++
 		}
 	}
-	j.groups = j.groups[:0]
+	j.groups, j.spans = j.groups[:0], append(j.spans[:0], span{start, end})
+	kind := j.spec.Config.Kind
+	pairsOnly := j.coGroup == nil && !kind.alone(0) && !kind.alone(1) // keys that one side alone has are nothing then
+	used := 0
 	var at [2]int32
 	for k := range counts {
 		c := counts[k]
@@ -453,9 +465,12 @@ func (j *Window) divide(start, end int64) error {
 			continue
 		}
 		to := [2]int32{at[0] + c[0], at[1] + c[1]}
-		j.groups = append(j.groups, group{from: at, to: to, start: start, end: end})
+		if !pairsOnly || c[0] != 0 && c[1] != 0 {
+			j.groups = append(j.groups, group{from: at, to: to})
+		}
 		counts[k] = at
 		at = to
+		used++
 	}
 	for side, keys := range j.keysOf {
 		rows := j.all[side]
@@ -467,7 +482,7 @@ func (j *Window) divide(start, end int64) error {
 		j.all[side], j.sorted = sorted, rows
 	}
 	clear(counts)
-	if j.chains.table.Len() > 4*len(j.groups)+keepKeys {
+	if j.chains.table.Len() > 4*used+keepKeys {
 		return j.chains.sweep()
 	}
 	return nil

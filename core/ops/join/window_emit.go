@@ -37,7 +37,8 @@ func (j *Window) emit(out core.Emitter) error {
 		}
 		start, end := j.windowColumns(made, n)
 		for i, l := range list[:n] {
-			start[i], end[i] = l.start, l.end
+			w := j.span(l.group)
+			start[i], end[i] = w.start, w.end
 		}
 		return out.Emit(made)
 	}
@@ -79,6 +80,11 @@ func (j *Window) findPairs() bool {
 	n := 0
 	for ; j.group < len(j.groups) && n < size; j.group++ {
 		g := &j.groups[j.group]
+		if g.to[0]-g.from[0] == 1 && g.to[1]-g.from[1] == 1 {
+			left[n], right[n], of[n] = j.all[0][g.from[0]], j.all[1][g.from[1]], int32(j.group)
+			n++
+			continue
+		}
 		rights := j.all[1][g.from[1]:g.to[1]]
 		if len(rights) == 0 {
 			j.l, j.r = 0, 0
@@ -157,8 +163,15 @@ func (j *Window) pairs(out core.Emitter) error {
 		return err
 	}
 	start, end := j.windowColumns(made, n)
+	if len(j.spans) == 1 {
+		w := j.spans[0]
+		for i := range start {
+			start[i], end[i] = w.start, w.end
+		}
+		return out.Emit(made)
+	}
 	for i, g := range j.pairOf[:n] {
-		start[i], end[i] = j.groups[g].start, j.groups[g].end
+		start[i], end[i] = j.spans[g].start, j.spans[g].end
 	}
 	return out.Emit(made)
 }
@@ -176,7 +189,7 @@ func (j *Window) findAlone() {
 			}
 			for _, x := range j.all[side][g.from[side]:g.to[side]] {
 				if j.residual == nil || !j.met[side].has(x) {
-					j.alone[side] = append(j.alone[side], lone{x, g.start, g.end})
+					j.alone[side] = append(j.alone[side], lone{x, int32(i)})
 				}
 			}
 		}
@@ -187,7 +200,7 @@ func (j *Window) findAlone() {
 func (j *Window) call(out core.Emitter) error {
 	k := len(j.ctx.Output.Fields) - 2
 	for j.group < len(j.groups) && j.builder.Column(0).Len() < j.ctx.BatchRows {
-		g := &j.groups[j.group]
+		g, w := &j.groups[j.group], j.span(int32(j.group))
 		j.group++
 		for side, s := range j.sides {
 			b := j.inner[side]
@@ -212,13 +225,13 @@ func (j *Window) call(out core.Emitter) error {
 				}
 			}
 		}
-		if err := j.function.CoGroup(&Group{Start: core.Time(g.start), End: core.Time(g.end), Left: j.inner[0], Right: j.inner[1]}, j.builder); err != nil {
+		if err := j.function.CoGroup(&Group{Start: core.Time(w.start), End: core.Time(w.end), Left: j.inner[0], Right: j.inner[1]}, j.builder); err != nil {
 			return err
 		}
 		start, end := j.builder.Column(k), j.builder.Column(k+1)
 		for start.Len() < j.builder.Column(0).Len() {
-			start.AppendInt64(g.start)
-			end.AppendInt64(g.end)
+			start.AppendInt64(w.start)
+			end.AppendInt64(w.end)
 		}
 	}
 	if made := j.builder.Finish(); made != nil {

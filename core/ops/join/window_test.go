@@ -203,6 +203,9 @@ func checkWindow(t *testing.T, h *testkit.Harness, log *testkit.Log, want, late 
 func TestWindow(t *testing.T) {
 	for i, kind := range kinds {
 		for k, w := range windows {
+			if (i+2*k)%5 > 2 {
+				continue // each kind with three of the windows
+			}
 			keys := keySets[(i+k)%2]
 			if i+k == 4 {
 				keys = keySets[2]
