@@ -53,7 +53,7 @@ func execute(args []string) int {
 	var c *codeError
 	if !errors.As(err, &c) { // what cobra refuses
 		fmt.Fprintln(root.ErrOrStderr(), "turbo:", err)
-		if command.Runnable() && !command.HasSubCommands() {
+		if command.Runnable() && !group(command) {
 			fmt.Fprintf(root.ErrOrStderr(), "usage: %s\n", command.UseLine())
 		}
 		fmt.Fprintf(root.ErrOrStderr(), "%s --help says more\n", command.CommandPath())

@@ -44,7 +44,7 @@ func describeCommands(b *strings.Builder, parent *cobra.Command) {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}
-		if c.Runnable() && !c.HasSubCommands() {
+		if c.Runnable() && !group(c) {
 			fmt.Fprintf(b, "\n## %s\n\n%s.\n\n    %s\n", c.CommandPath(), c.Short, c.UseLine())
 			if long := strings.TrimSpace(c.Long); long != "" {
 				fmt.Fprintf(b, "\n%s\n", long)

@@ -28,12 +28,20 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newRun(), newExplain(), newSchema(), newVersion(), newConnectors(), newVerify(), newDemo())
 	root.AddCommand(newValidate(), newStatus(), newWhy(), newStop(), newDev(), newBench(), newDLQ(), newReference())
 	for _, c := range root.Commands() {
-		if c.HasSubCommands() { // cobra takes a wrong subcommand for a wish for help, and ends with 0
-			c.Args = cobra.NoArgs
+		if c.HasSubCommands() && !c.Runnable() { // cobra takes a wrong subcommand for a wish for help, and ends with 0
+			c.Args, c.Annotations = cobra.NoArgs, map[string]string{groupMark: ""}
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 		}
 	}
 	return root
+}
+
+const groupMark = "group"
+
+// group reports whether a command only has others below it, and does nothing itself.
+func group(c *cobra.Command) bool {
+	_, is := c.Annotations[groupMark]
+	return is
 }
 
 // jobFlags are the flags of every command that reads a job spec.

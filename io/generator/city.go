@@ -24,16 +24,23 @@ var boroughs = [...]spot{
 // The line along the middle of Manhattan, by latitude, and from shore to shore where it is widest.
 const (
 	middleLon, middleLat = -73.9760, 40.7648
-	slant                = 0.7362 // degrees of longitude a degree of latitude
+	slant, slantEnds     = 0.7362, 0.42 // degrees of longitude a degree of latitude: between bends, and south and north of them
+	bendSouth, bendNorth = 40.728, 40.812
 	acrossLon, acrossLat = 0.0350, -0.0130
 	avenues              = 13
 )
+
+// middle is the longitude of the line at a latitude.
+func middle(lat float64) float64 {
+	straight := min(max(lat, bendSouth), bendNorth)
+	return middleLon + slant*(straight-middleLat) + slantEnds*(lat-straight)
+}
 
 // stretch is a part of Manhattan from south to north: latitudes of its middle line, its width there and its share of rides.
 type stretch struct{ from, to, widthFrom, widthTo, share float64 }
 
 var manhattan = [...]stretch{
-	{40.703, 40.715, 0.30, 0.75, 0.07}, {40.715, 40.735, 0.75, 1.05, 0.20}, {40.735, 40.765, 1.05, 1.00, 0.43}, {40.765, 40.797, 1.00, 0.95, 0.21},
+	{40.703, 40.710, 0.35, 0.70, 0.04}, {40.710, 40.722, 0.70, 1.10, 0.09}, {40.722, 40.735, 1.10, 1.05, 0.14}, {40.735, 40.765, 1.05, 1.00, 0.43}, {40.765, 40.797, 1.00, 0.95, 0.21},
 	{40.797, 40.825, 0.90, 0.60, 0.07}, {40.825, 40.872, 0.50, 0.30, 0.02},
 }
 
@@ -52,10 +59,10 @@ func (r *random) blur() float64 { return r.next() + r.next() + r.next() + r.next
 func place(seed uint64) (lon, lat float64) {
 	r := random(seed)
 	switch which := r.next(); {
-	case which < 0.09:
+	case which < 0.05:
 		s := popular[int(r.next()*float64(len(popular)))]
 		return s.lon + s.x*r.blur(), s.lat + s.y*r.blur()
-	case which < 0.19:
+	case which < 0.15:
 		s := boroughs[int(r.next()*float64(len(boroughs)))]
 		return inland(s.lon+s.x*1.6*r.blur(), s.lat+s.y*1.6*r.blur())
 	}
@@ -83,7 +90,7 @@ func island(r *random) (lon, lat float64) {
 		across = (float64(int(across*avenues)) + 0.5 + 0.07*r.blur()) / avenues
 	}
 	offset := (across - 0.5) * width
-	return middleLon + slant*(lat-middleLat) + offset*acrossLon, lat + offset*acrossLat
+	return middle(lat) + offset*acrossLon, lat + offset*acrossLat
 }
 
 // inland moves what would be in the East River, or on the wrong side of it, to the other shore.
@@ -91,7 +98,7 @@ func inland(lon, lat float64) (float64, float64) {
 	if lat < 40.700 || lat > 40.87 {
 		return lon, lat
 	}
-	if shore := middleLon + slant*(lat-middleLat) + 0.029; lon < shore {
+	if shore := middle(lat) + 0.029; lon < shore {
 		lon = 2*shore - lon
 	}
 	return lon, lat

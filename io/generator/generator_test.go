@@ -209,11 +209,10 @@ func TestCity(t *testing.T) {
 		if lon < -74.1 || lon > -73.6 || lat < 40.5 || lat > 41 {
 			outside++
 		}
-		middle := middleLon + slant*(lat-middleLat)
-		if lon > middle-0.03 && lon < middle+0.03 && lat > 40.69 && lat < 40.88 {
+		if lon > middle(lat)-0.03 && lon < middle(lat)+0.03 && lat > 40.69 && lat < 40.88 {
 			island++
 		}
-		if lat > 40.772 && lat < 40.79 && lon > middle-0.003 && lon < middle+0.001 {
+		if lat > 40.772 && lat < 40.79 && lon > middle(lat)-0.003 && lon < middle(lat)+0.001 {
 			park++
 		}
 		c := [2]int{int((lon + 74.1) / 0.0014), int((lat - 40) / 0.00125)}
