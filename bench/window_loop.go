@@ -57,7 +57,7 @@ func (t *windowTable) grow() {
 }
 
 func (t *windowTable) add(b *handTimed) {
-	if 2*(t.n+b.n) > len(t.entries) {
+	for 2*(t.n+b.n) > len(t.entries) {
 		t.grow()
 	}
 	entries, mask := t.entries, t.mask
