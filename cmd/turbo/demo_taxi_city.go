@@ -154,7 +154,7 @@ type view struct {
 // middleRow and neededRows are where the city's heart is: Manhattan up to Harlem.
 const (
 	middleRow, neededRows = 193, 118
-	leftMost              = 16
+	leftMost              = 12
 )
 
 // newView fits the city into so many pixels, each of which is ratio times as high as wide on the screen.
