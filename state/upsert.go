@@ -195,12 +195,37 @@ func (t *Table) compareWords(keys []int64, sel []int32, from int, slots []uint32
 
 // compareKeys is compareWords for keys of any shape, which are loaded.
 func (t *Table) compareKeys(slots []uint32) int {
+	if b := &t.block.keys; len(b.bytesAt) == 0 && len(b.at) == 2 {
+		return t.compareTwoWords(slots)
+	}
 	n := 0
 	for i, s := range slots {
 		if s != core.NoSlot && t.equal(s, i) {
 			continue
 		}
 		t.block.miss[n] = int32(i)
+		n++
+	}
+	return n
+}
+
+// compareTwoWords is compareKeys for keys of two words, such as those of a key and a window.
+func (t *Table) compareTwoWords(slots []uint32) int {
+	b := &t.block.keys
+	words, stride, keyMask := t.rows.words, uint(t.stride), t.keyMask
+	first, second := uint(b.at[0]), uint(b.at[1])
+	x, y, valid := b.words[0][:len(slots)], b.words[1][:len(slots)], b.valid[:len(slots)]
+	miss := &t.block.miss
+	n := 0
+	for i, s := range slots {
+		base := uint(s) * stride // of NoSlot: far outside of words
+		if last := base + stride - 1; last < uint(len(words)) {
+			row := words[base : last+1]
+			if row[first] == x[i] && row[second] == y[i] && (row[0]^valid[i])&keyMask == 0 {
+				continue
+			}
+		}
+		miss[n&(blockRows-1)] = int32(i)
 		n++
 	}
 	return n
