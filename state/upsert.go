@@ -80,6 +80,7 @@ func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, l
 		clear(created)
 	}
 	words := t.word64 && !keys[0].HasNulls()
+	two := t.twoWords(keys)
 	made := 0
 	for from := first; from < last; from += blockRows {
 		to := min(from+blockRows, last)
@@ -89,8 +90,11 @@ func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, l
 			part = sel[from:to]
 		}
 		var missed int
+		loaded := false
 		if words && part == nil && len(t.index.entries) <= smallIndex {
 			missed = t.probeWords(keys[0].Int64s()[from:to], hashes[from:to], block)
+		} else if two && part == nil && len(t.index.entries) <= smallIndex {
+			missed = t.probeTwoWords(keys[0].Int64s()[from:to], keys[1].Int64s()[from:to], hashes[from:to], block)
 		} else {
 			if part != nil {
 				t.index.candidatesSelected(hashes, part, block)
@@ -101,13 +105,14 @@ func (t *Table) find(keys []*core.Vector, hashes []uint64, sel []int32, first, l
 				missed = t.compareWords(keys[0].Int64s(), part, from, block)
 			} else {
 				t.block.keys.load(t, keys, part, from, to-from)
+				loaded = true
 				missed = t.compareKeys(block)
 			}
 		}
 		if missed == 0 {
 			continue
 		}
-		if words {
+		if !loaded {
 			t.block.keys.load(t, keys, part, from, to-from)
 		}
 		for _, i := range t.block.miss[:missed] {
@@ -156,6 +161,48 @@ func (t *Table) probeWords(keys []int64, hashes []uint64, slots []uint32) int {
 		base := uint(s) * stride // of NoSlot: far outside of words
 		if o := base + at; o < uint(len(words)) && words[o] == uint64(keys[i]) && words[base]&mask != 0 {
 			continue
+		}
+		miss[n&(blockRows-1)] = int32(i)
+		n++
+	}
+	return n
+}
+
+// twoWords reports whether keys are two integers of 64 bits without nulls: such as a key and its window.
+func (t *Table) twoWords(keys []*core.Vector) bool {
+	if len(keys) != 2 {
+		return false
+	}
+	for i, v := range keys {
+		if t.fields[i].storage != storeInt || v.Type.Kind.Width() != 8 || v.HasNulls() {
+			return false
+		}
+	}
+	return true
+}
+
+// probeTwoWords is probeWords for keys of two words.
+func (t *Table) probeTwoWords(first, second []int64, hashes []uint64, slots []uint32) int {
+	entries, words, stride := t.index.entries, t.rows.words, uint(t.stride)
+	at, at2, keyMask := uint(t.fields[0].offset), uint(t.fields[1].offset), t.keyMask
+	miss := &t.block.miss
+	first, second, slots = first[:len(hashes)], second[:len(hashes)], slots[:len(hashes)]
+	n := 0
+	for i, h := range hashes {
+		p := h & uint64(len(entries)-1)
+		e := entries[p]
+		for uint32(e>>32) != uint32(h) && e != 0 {
+			p = (p + 1) & uint64(len(entries)-1)
+			e = entries[p]
+		}
+		s := uint32(e) - 1
+		slots[i] = s
+		base := uint(s) * stride // of NoSlot: far outside of words
+		if last := base + stride - 1; last < uint(len(words)) {
+			row := words[base : last+1]
+			if row[at] == uint64(first[i]) && row[at2] == uint64(second[i]) && row[0]&keyMask == keyMask {
+				continue
+			}
 		}
 		miss[n&(blockRows-1)] = int32(i)
 		n++
