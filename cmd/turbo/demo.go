@@ -56,6 +56,7 @@ broker, row by row. Nothing but this program is needed.`,
 	c.Flags().IntVar(&d.kills, "kills", 1, "how often to kill the job")
 	c.Flags().BoolVar(&d.keep, "keep", false, "keep the temporary directory")
 	c.Flags().IntVarP(&d.parallelism, "parallelism", "p", min(runtime.NumCPU(), 4), "workers of the job")
+	c.Flags().Lookup("parallelism").DefValue = "the number of CPUs, up to 4"
 	c.AddCommand(newDemoTaxi())
 	return c
 }

@@ -56,6 +56,7 @@ driver_id, in the order of time.`,
 	c.Flags().IntVar(&d.rows, "rows", taxiRows, "events to generate")
 	c.Flags().StringVar(&d.png, "png", "", "where to write the picture; default: a temporary file")
 	c.Flags().IntVarP(&d.parallelism, "parallelism", "p", min(runtime.NumCPU(), 4), "workers of the job")
+	c.Flags().Lookup("parallelism").DefValue = "the number of CPUs, up to 4"
 	return c
 }
 
