@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -79,7 +80,12 @@ func (d *taxiDemo) run(ctx context.Context) error {
 		if _, err := os.Stat(d.input); err != nil { // before the screen is changed
 			return err
 		}
-		d.what = filepath.Base(d.input)
+		d.what = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return '?'
+			}
+			return r
+		}, filepath.Base(d.input))
 	}
 	process, err := taxiJob(d.input, d.speed, d.rows, d.parallelism, d.city)
 	if err != nil {

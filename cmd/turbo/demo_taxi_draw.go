@@ -190,8 +190,8 @@ func legend(columns int) string {
 
 // cut shortens a text without escapes.
 func cut(text string, columns int) string {
-	if len(text) > columns {
-		return text[:max(columns, 0)]
+	if runes := []rune(text); len(runes) > columns {
+		return string(runes[:max(columns, 0)])
 	}
 	return text
 }

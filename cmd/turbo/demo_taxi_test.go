@@ -128,3 +128,25 @@ func TestDemoTaxiMisused(t *testing.T) {
 		}
 	}
 }
+
+// TestDemoTaxiJob: the demo counts what the examples count.
+func TestDemoTaxiJob(t *testing.T) {
+	for name, streams := range map[string][]string{"total-arrivals": {"cells", "totals"}, "early-arrivals": {"cells", "popular"}} {
+		text, err := os.ReadFile("../../examples/taxi/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stream := range streams {
+			_, block, _ := strings.Cut(string(text), "\n  "+stream+":\n")
+			for line := range strings.Lines(block) {
+				if !strings.HasPrefix(line, "    ") {
+					break
+				}
+				line, _, _ = strings.Cut(strings.TrimSpace(line), "   #")
+				if line != "passengers:" && !strings.Contains(taxiSpec, line+"\n") {
+					t.Errorf("%s has %q, the demo has not", name, line)
+				}
+			}
+		}
+	}
+}
