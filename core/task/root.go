@@ -36,6 +36,7 @@ type sourceRoot struct {
 	attempt   *Attempt
 	last      uint64 // the barrier injected last
 	nextMark  int64  // when watermarks are looked at again
+	sinceMark int    // rows since they were
 	interval  int64
 	silence   silence
 	ended     bool // the reader has said EndOfInput
@@ -111,14 +112,16 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 		r.endSent = true
 		return core.Message{Kind: core.EndMessage}, 0, nil
 	}
-	if r.marks != nil && now >= r.nextMark {
+	if r.marks != nil && (now >= r.nextMark || r.sinceMark >= markRows) {
 		r.marks.tick(core.TimeOf(r.clock.Now()))
 		r.drift.publish(r.marks)
 		if m, ok := r.marks.next(r.silence.elapsed); ok {
 			return m, 0, nil // idleness and watermark may both be due: nextMark moves when there is nothing more
 		}
-		r.nextMark = now + r.interval
-		r.publishTimes(now)
+		if now >= r.nextMark {
+			r.publishTimes(now)
+		}
+		r.nextMark, r.sinceMark = now+r.interval, 0
 	}
 	if r.dead.element != nil && r.dead.full() {
 		return core.Message{}, 0, nil
@@ -129,6 +132,10 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 	}
 	return r.poll(now)
 }
+
+// markRows is how many rows may pass before watermarks are looked at although the interval has not passed: at millions of rows a second, windows would otherwise
+// stay open, and in memory, long after their end. It is many full batches, so flushing the open ones costs little.
+const markRows = 1 << 18
 
 // pollEvents bounds the events that one call takes: barriers and other tasks must not wait for the end of a run of events without rows.
 const pollEvents = 64

@@ -18,6 +18,7 @@ func (r *sourceRoot) timed(split int, b *core.Batch) (*core.Batch, error) {
 		return b, nil
 	}
 	r.marks.looked = true
+	r.sinceMark += b.Rows()
 	w := &r.marks.strategy
 	latest := core.MinTime
 	if w.Generator == nil || w.MaxFutureSkew > 0 {
