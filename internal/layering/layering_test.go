@@ -27,8 +27,9 @@ var floors = [][]string{
 	{"job", "sql"},
 	{"server/...", "run/..."},
 	{"stream/..."},
-	{"bench/..."},
-	{"cmd/turbo/...", "examples/...", "internal/docgen", "internal/layering", "internal/statusline", "test/..."},
+	{"bench/...", "internal/statusline"},
+	{"cli"},
+	{"cmd/turbo/...", "examples/...", "internal/docgen", "internal/layering", "test/..."},
 }
 
 // sideways are the imports within a floor that are wanted, and why.
