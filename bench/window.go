@@ -105,17 +105,19 @@ func (r *timedReader) Poll() (core.Event, error) {
 
 // windowResults consumes results on both sides: how many, and the sum of all sums.
 type windowResults struct {
-	rows, sum int64
-	_         [112]byte
+	rows, sum, all int64
+	_              [104]byte
 }
 
 func (u *windowResults) add(keys, ends, sums []int64) {
 	u.rows += int64(len(keys))
-	var s int64
+	var s, all int64
 	for i, k := range keys {
-		s += sums[i] + (k^ends[i])&0 // every value is read
+		s += sums[i]
+		all ^= k ^ ends[i] // every value is read
 	}
 	u.sum += s
+	u.all ^= all
 }
 
 // windowJob is turbo's side.

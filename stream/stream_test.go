@@ -19,28 +19,27 @@ type inner struct {
 }
 
 type everything struct {
-	Bool   bool
-	I8     int8
-	I16    int16
-	I32    int32
-	I64    int64
-	Int    int
-	F32    float32
-	F64    float64
-	Text   string
-	Raw    []byte
-	At     time.Time `turbo:"at,TIMESTAMP(6),time"`
-	Day    time.Time `turbo:",DATE"`
-	Took   time.Duration
-	List   []int64
-	Words  []string
-	Tags   map[string]float64
-	In     inner
-	Deep   []inner
-	Maybe  stream.Null[int64]
-	Word   stream.Null[string]
-	hidden int
-	Skip   chan int `turbo:"-"`
+	Bool  bool
+	I8    int8
+	I16   int16
+	I32   int32
+	I64   int64
+	Int   int
+	F32   float32
+	F64   float64
+	Text  string
+	Raw   []byte
+	At    time.Time `turbo:"at,TIMESTAMP(6),time"`
+	Day   time.Time `turbo:",DATE"`
+	Took  time.Duration
+	List  []int64
+	Words []string
+	Tags  map[string]float64
+	In    inner
+	Deep  []inner
+	Maybe stream.Null[int64]
+	Word  stream.Null[string]
+	Skip  chan int `turbo:"-"`
 }
 
 func thing(i int) everything {

@@ -112,7 +112,6 @@ func openBench(b testing.TB, op core.Operator, inputs []*core.Schema, output *co
 type counting struct {
 	process.BaseFunction
 	total *process.Value
-	out   *process.Output
 }
 
 func (c *counting) Open(s *process.Setup) error { c.total = s.Value("total"); return nil }

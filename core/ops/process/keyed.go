@@ -33,7 +33,6 @@ type keyed struct {
 	groups  []int32
 	slots   []uint32
 	created []bool
-	keys    []*core.Vector
 	schema  *core.Schema // of the key, to render it
 	noRow   []uint64
 	memory  *memory.Account
@@ -386,23 +385,6 @@ func (k *keyed) close() {
 	for _, e := range k.entries {
 		e.close()
 	}
-}
-
-// render returns the key of a slot as JSON.
-func (k *keyed) render(slot uint32) string {
-	if slot == core.NoSlot || !k.table.Live(slot) {
-		return ""
-	}
-	var columns []*core.Vector
-	for _, f := range k.fields {
-		v := core.NewVector(k.memory, f.Type, 1)
-		defer v.Release()
-		columns = append(columns, v)
-	}
-	if k.table.AppendKeys(columns, []uint32{slot}) != nil {
-		return ""
-	}
-	return renderRow(k.fields, columns, 0)
 }
 
 // resize returns a slice of length n, of undefined contents, in place if it fits.

@@ -118,7 +118,6 @@ type requests struct {
 	running int // goroutines
 	free    []*call
 	taken   []happened
-	some    bool // what the outputs of calls set: not looked at
 
 	ready  atomic.Bool // something has happened
 	mu     sync.Mutex

@@ -1,7 +1,6 @@
 package window_test
 
 import (
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -168,7 +167,7 @@ func BenchmarkWindows(b *testing.B) {
 	}
 	for i, r := range runs {
 		b.ReportMetric(float64(spent[i].Nanoseconds())/float64(done[i]), list[i].name+"-ns/row")
-		b.Log(fmt.Sprintf("%s: %d rows out of %d in; %d bytes of state", list[i].name, r.out.rows, r.at*benchRows, r.backend.Bytes()))
+		b.Logf("%s: %d rows out of %d in; %d bytes of state", list[i].name, r.out.rows, r.at*benchRows, r.backend.Bytes())
 		if err := r.op.Close(); err != nil {
 			b.Fatal(err)
 		}

@@ -30,12 +30,12 @@ type general struct {
 	assign *assigner         // aligned windows
 
 	// fields of the table, and of each the offset in its rows
-	keys                           int
-	startField, endField, flagsF   int
-	idField, triggerField          int
-	start, end, flags, count, next int
-	w                              []int64 // the table's words
-	stride                         int
+	keys                         int
+	startField, endField, flagsF int
+	idField, triggerField        int
+	start, end, flags, count     int
+	w                            []int64 // the table's words
+	stride                       int
 
 	time, shift int // input column, -1 none
 	events      domain

@@ -28,16 +28,15 @@ func (s span) last() int64 { return s.end - 1 }
 
 // pane is the contents of a window.
 type pane struct {
-	rows    []oneRow // in the order of aggregation
-	count   float64
-	level   float64
-	delta   *float64
-	next    *int64
-	custom  map[string]int64
-	timers  map[int64]bool
-	ticks   map[int64]bool
-	late    bool // to fire at the end of the batch
-	dropped bool
+	rows   []oneRow // in the order of aggregation
+	count  float64
+	level  float64
+	delta  *float64
+	next   *int64
+	custom map[string]int64
+	timers map[int64]bool
+	ticks  map[int64]bool
+	late   bool // to fire at the end of the batch
 }
 
 type oracle struct {
@@ -47,7 +46,6 @@ type oracle struct {
 	out     []string
 	lates   []int
 	noTime  int
-	batch   []oneRow
 	touched []lateKey
 	filterd int
 }
