@@ -169,3 +169,83 @@ func TestMergeOverflow(t *testing.T) {
 	}
 	v.Release()
 }
+
+// TestRunning adds and retracts states at random and compares with the merge of those that are in.
+func TestRunning(t *testing.T) {
+	for _, typ := range []core.Type{core.Of(core.Int8), core.Of(core.Int64), core.Of(core.Int64).Required(), core.DecimalOf(12, 2), core.DecimalOf(12, 2).Required()} {
+		pool := memory.NewPool(0)
+		account := pool.Account("op")
+		input := core.NewSchema(core.Field{Name: "v", Type: typ})
+		calls := []ops.Call{{Function: ops.Count, Argument: -1, Name: "n"}, {Function: ops.Count, Argument: 0, Name: "c"}, {Function: ops.Sum, Argument: 0, Name: "s"},
+			{Function: ops.Avg, Argument: 0, Name: "a"}, {Function: ops.Sum, Argument: 0, Name: "s2"}}
+		if !ops.Retracts(calls, input) || ops.Retracts(append(calls, ops.Call{Function: ops.Min}), input) {
+			t.Fatal("what can be taken back is not known")
+		}
+		const states = 6
+		parts := newMergeTable(t, account, calls, input, states+1)
+		table, err := state.New(state.Options{Operator: "op", Table: "r", Values: ops.RunningFields(calls, input), Account: account, KeyGroups: 1, To: 1, Bag: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := table.Insert([]int32{0}, 1, make([]uint32, 1)); err != nil {
+			t.Fatal(err)
+		}
+		running, err := ops.NewRunning(calls, input, table, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(9, 9))
+		for s := range uint32(states) {
+			v := core.NewVector(account, typ, 3)
+			for range rng.IntN(3) {
+				switch {
+				case !typ.NotNull && (s%2 == 0 || rng.IntN(2) == 0):
+					v.AppendNull()
+				case typ.Kind == core.Int8:
+					v.AppendInt8(int8(rng.IntN(200) - 100))
+				case typ.Kind == core.Int64:
+					v.AppendInt64(rng.Int64() >> 8 * (1 - 2*int64(s%2)))
+				default:
+					v.AppendDecimal(decimal128.FromI64(rng.Int64N(1000) - 500))
+				}
+			}
+			if err := parts.Update([]*core.Vector{v}, ops.Rows{Slots: slices.Repeat([]uint32{s}, v.Len())}); err != nil {
+				t.Fatal(err)
+			}
+			v.Release()
+		}
+		in := map[uint32]bool{}
+		result := mergeTable{table, running.Accumulators}
+		for range 200 {
+			s := []uint32{rng.Uint32N(states)}
+			if in[s[0]] {
+				err = running.Retract([]uint32{0}, parts.Accumulators, s)
+			} else {
+				err = running.Add([]uint32{0}, parts.Accumulators, s)
+			}
+			in[s[0]] = !in[s[0]]
+			if rng.IntN(20) == 0 {
+				clear(in)
+				running.Clear([]uint32{0})
+			}
+			parts.Clear([]uint32{states})
+			some := false
+			for s, is := range in {
+				if some = some || is; is && err == nil {
+					err = parts.Merge([]uint32{states}, parts.Accumulators, []uint32{s})
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := result.results(t, account, calls, typ, 0), parts.results(t, account, calls, typ, states); got != want {
+				t.Fatalf("%v: running %s, merged %s", typ, got, want)
+			}
+		}
+		table.Close()
+		parts.Close()
+		if err := pool.CheckZero(); err != nil {
+			t.Error(err)
+		}
+	}
+}
