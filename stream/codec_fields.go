@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
@@ -116,17 +115,13 @@ func intReader[T int16 | int32 | int64](k core.Kind) reader {
 func readSame[T any](v *core.Vector, r rows) error {
 	values := core.Values[T](v)
 	if r.sel == nil {
-		at := r.base
-		for _, x := range values[:r.n] {
-			*(*T)(at) = x
-			at = unsafe.Add(at, r.stride)
+		for i, x := range values[:r.n] {
+			*(*T)(r.at(i)) = x
 		}
 		return nil
 	}
-	at := r.base
-	for _, row := range r.sel {
-		*(*T)(at) = values[row]
-		at = unsafe.Add(at, r.stride)
+	for i, row := range r.sel {
+		*(*T)(r.at(i)) = values[row]
 	}
 	return nil
 }
@@ -145,11 +140,9 @@ func readEach[From, To any](convert func(From) To) reader {
 func writeSame[T any](v *core.Vector, r rows) error {
 	from := v.Len()
 	v.Extend(r.n)
-	at := r.base
 	out := core.Values[T](v)[from:]
 	for i := range out[:r.n] {
-		out[i] = *(*T)(at)
-		at = unsafe.Add(at, r.stride)
+		out[i] = *(*T)(r.at(i))
 	}
 	return nil
 }
