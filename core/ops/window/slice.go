@@ -3,6 +3,7 @@ package window
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -20,7 +21,9 @@ import (
 //
 // Windows of several slices are merged by the blocks of van Herk and of Gil and Werman: the chunk that a window ends in keeps the running total
 // of its slices so far, the one in which it begins is turned into totals from each slice to the chunk's end, once; so a window is the merge of two
-// values (and one a whole chunk between), whatever its length. It needs no inverse. A result is a function of the accumulators of the
+// values (and one a whole chunk between), whatever its length. It needs no inverse. Where there is an exact one (COUNT, and SUM and AVG of integers and
+// decimals), a running total of each key takes in the slices that a window has more than the one before and gives back those that it has not any more: less
+// memory is touched. A result is a function of the accumulators of the
 // slices alone, merged in an order that only their numbers give: sums of floats do not drift, and are the same after a restore. A row that comes for a slice
 // that is in these totals already, but not late for all windows, makes its key's totals stale: they are computed again when they are needed.
 type sliced struct {
@@ -64,14 +67,19 @@ type chunk struct {
 	done     int64    // slices in the totals
 	suffixed bool     // the directory has its totals from each slice on to its end
 	stale    []uint32 // slots with totals that miss rows
+	tail     int      // slots that came since they were sorted
 }
 
 // directory has a row for each key with chunks: scratch that is not part of checkpoints.
 type directory struct {
-	table  *state.Table // keys -> refs, result, suffixes
+	table  *state.Table // keys -> refs, result, suffixes or running
 	refs   int          // field: chunks of the key
 	result *ops.Accumulators
 	suffix []*ops.Accumulators // [p]: of the slices from p on to the chunk's end; [0] is nil
+	// With aggregates that can be taken back: the running total of the slices [from, to).
+	running  *ops.Running
+	members  int // field: slices in it with rows of the key
+	from, to int64
 }
 
 // refire is a window that has fired and got a row since: slot is the directory's, of the table with windows of one slice.
@@ -158,7 +166,8 @@ func (s *sliced) openTables(in *core.Schema, fields []core.Field) error {
 	if s.k > 1 {
 		values = append(values, core.Field{Name: "slices", Type: core.Of(core.Int64).Required()})
 	}
-	if s.cut.n > 1 {
+	running := s.cut.n > 1 && ops.Retracts(s.config.Calls, in)
+	if s.cut.n > 1 && !running {
 		sets++
 	}
 	for i := range sets {
@@ -188,24 +197,39 @@ func (s *sliced) openTables(in *core.Schema, fields []core.Field) error {
 	if s.clock, err = s.open("watermark", []core.Field{group}, []core.Field{at64}); err != nil || s.cut.n == 1 {
 		return err
 	}
-	s.directory = &directory{refs: len(keys)}
-	values = []core.Field{{Name: "chunks", Type: core.Of(core.Int64).Required()}}
-	sets = 1
-	if s.config.Kind == Sliding {
+	return s.openDirectory(in, keys, fields, running)
+}
+
+// openDirectory makes the directory of the keys.
+func (s *sliced) openDirectory(in *core.Schema, keys, fields []core.Field, running bool) error {
+	s.directory = &directory{refs: len(keys), from: math.MinInt64, to: math.MinInt64}
+	d, calls := s.directory, s.config.Calls
+	values := []core.Field{{Name: "chunks", Type: core.Of(core.Int64).Required()}}
+	add := func(list []core.Field, set int64) {
+		for _, f := range list {
+			values = append(values, core.Field{Name: fmt.Sprint(f.Name, " ", set), Type: f.Type})
+		}
+	}
+	sets := int64(1)
+	if s.config.Kind == Sliding && !running {
 		sets = s.k
 	}
 	for i := range sets {
-		for _, f := range fields {
-			values = append(values, core.Field{Name: fmt.Sprint(f.Name, " ", i), Type: f.Type})
-		}
+		add(fields, i)
+	}
+	last := len(keys) + len(values)
+	if running {
+		d.members = last
+		values = append(values, core.Field{Name: "slices", Type: core.Of(core.Int64).Required()})
+		add(ops.RunningFields(calls, in), sets)
 	}
 	from, to, of := s.table.KeyGroups()
-	d := s.directory
+	var err error
 	if d.table, err = state.New(state.Options{Operator: s.ctx.ID, Table: "windows", Keys: keys, Values: values, Account: s.ctx.Account, KeyGroups: of, From: from, To: to}); err != nil {
 		return err
 	}
 	for i := range sets {
-		a, err := ops.NewAccumulators(s.config.Calls, in, d.table, len(keys)+1+int(i)*len(fields))
+		a, err := ops.NewAccumulators(calls, in, d.table, len(keys)+1+int(i)*len(fields))
 		if err != nil {
 			return err
 		}
@@ -216,7 +240,10 @@ func (s *sliced) openTables(in *core.Schema, fields []core.Field) error {
 			d.suffix = append(d.suffix, a)
 		}
 	}
-	return nil
+	if running {
+		d.running, err = ops.NewRunning(calls, in, d.table, last+1)
+	}
+	return err
 }
 
 func (s *sliced) open(name string, keys, values []core.Field) (*state.Table, error) {

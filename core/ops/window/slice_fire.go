@@ -105,6 +105,9 @@ func (s *sliced) fireWindow(k int64) error {
 		f.table, f.values, f.slots = s.table, s.slice[0], s.chunkOf(s.cut.first(k)).slots
 		return nil
 	}
+	if s.directory.running != nil {
+		return s.fireRunning(k)
+	}
 	d := s.directory
 	f.table, f.values = d.table, d.result
 	if err := d.table.BeginDistinct(); err != nil {
@@ -119,6 +122,7 @@ func (s *sliced) fireWindow(k int64) error {
 		if high <= 0 {
 			break
 		}
+		c.sort()
 		var err error
 		if low == 0 {
 			err = s.totalUpTo(c, high)

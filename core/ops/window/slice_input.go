@@ -33,7 +33,8 @@ type input struct {
 	sortedRows []int32
 	seen       [64]int64
 	fresh      []uint32
-	slice      []uint8 // within its chunk
+	members    []member // of the running totals
+	slice      []uint8  // within its chunk
 }
 
 func (in *input) open(s *sliced, schema *core.Schema) {
@@ -234,13 +235,25 @@ func (s *sliced) block(from, to int) error {
 			return err
 		}
 	}
+	fired := low < s.cut.end(s.fired)-in.shift
+	running := fired && s.directory != nil && s.directory.running != nil
+	if running { // rows of slices that the running totals have: out with these, in again below
+		if err := s.retractSome(slots, ids); err != nil {
+			return err
+		}
+	}
 	if s.k > 1 {
 		s.setBits(slots, ids)
 	}
-	if err := s.add(from, sel, slots, ids, one); err != nil {
+	if err := s.add(from, sel, slots, one); err != nil {
 		return err
 	}
-	if low < s.cut.end(s.fired)-in.shift {
+	if running {
+		if err := s.addAgain(); err != nil {
+			return err
+		}
+	}
+	if fired {
 		s.afterFiring(slots, ids)
 	}
 	return nil
@@ -370,7 +383,7 @@ func (s *sliced) setBits(slots []uint32, ids []int64) {
 }
 
 // add gives the rows to the accumulators of their slices.
-func (s *sliced) add(from int, sel []int32, slots []uint32, ids []int64, one bool) error {
+func (s *sliced) add(from int, sel []int32, slots []uint32, one bool) error {
 	in := &s.input
 	rows := ops.Rows{Slots: slots, Sel: sel, From: from}
 	if s.k == 1 {
@@ -422,8 +435,10 @@ func (s *sliced) afterFiring(slots []uint32, ids []int64) {
 		}
 		slot := slots[i]
 		if s.directory != nil {
-			c := s.chunkOf(floorDiv(id, s.k))
-			c.stale = append(c.stale, slot)
+			if s.directory.running == nil {
+				c := s.chunkOf(floorDiv(id, s.k))
+				c.stale = append(c.stale, slot)
+			}
 			slot = s.keyOf[slot]
 		}
 		if s.config.Lateness == 0 {

@@ -164,7 +164,16 @@ func (s *sliced) list(c *chunk, slot uint32) error {
 		c.slots = append(make([]uint32, 0, size), c.slots...)
 	}
 	c.slots = append(c.slots, slot)
+	c.tail++
 	return nil
+}
+
+// sort brings the slots into the order of memory, when many have come since: then the loops over them go through it in one direction.
+func (c *chunk) sort() {
+	if 4*c.tail >= len(c.slots) {
+		slices.Sort(c.slots)
+		c.tail = 0
+	}
 }
 
 // reserve takes memory for n more slot numbers.
@@ -215,6 +224,9 @@ func (s *sliced) free(closed int64) error {
 	for n < len(s.chunks) && (s.chunks[n].id+1)*s.k <= need {
 		c := s.chunks[n]
 		if s.directory != nil {
+			if err := s.retractUpTo((c.id + 1) * s.k); err != nil {
+				return err
+			}
 			if err := s.leave(c.slots); err != nil {
 				return err
 			}
