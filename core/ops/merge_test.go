@@ -195,6 +195,7 @@ func TestRunning(t *testing.T) {
 			t.Fatal(err)
 		}
 		rng := rand.New(rand.NewPCG(9, 9))
+		var valued [states]bool
 		for s := range uint32(states) {
 			v := core.NewVector(account, typ, 3)
 			for range rng.IntN(3) {
@@ -209,6 +210,7 @@ func TestRunning(t *testing.T) {
 					v.AppendDecimal(decimal128.FromI64(rng.Int64N(1000) - 500))
 				}
 			}
+			valued[s] = v.NullCount() < v.Len()
 			if err := parts.Update([]*core.Vector{v}, ops.Rows{Slots: slices.Repeat([]uint32{s}, v.Len())}); err != nil {
 				t.Fatal(err)
 			}
@@ -218,10 +220,11 @@ func TestRunning(t *testing.T) {
 		result := mergeTable{table, running.Accumulators}
 		for range 200 {
 			s := []uint32{rng.Uint32N(states)}
+			nulls := !typ.NotNull && !valued[s[0]] || rng.IntN(2) == 0
 			if in[s[0]] {
-				err = running.Retract([]uint32{0}, parts.Accumulators, s)
+				err = running.Retract([]uint32{0}, parts.Accumulators, s, nulls)
 			} else {
-				err = running.Add([]uint32{0}, parts.Accumulators, s)
+				err = running.Add([]uint32{0}, parts.Accumulators, s, nulls)
 			}
 			in[s[0]] = !in[s[0]]
 			if rng.IntN(20) == 0 {

@@ -15,10 +15,17 @@ type Running struct {
 	counts []int // by call: the field of the count, or -1
 }
 
-// retracter is an accumulator that takes back what merge has added. count is the table's field for the count of merged states that are not null, or -1.
+// retracter is an accumulator that takes back what merge has added.
 type retracter interface {
 	accumulator
-	run(dst []uint32, from accumulator, src []uint32, count int, back bool) error
+	run(dst []uint32, from accumulator, src []uint32, o runOptions) error
+}
+
+// runOptions are how states are added or taken back.
+type runOptions struct {
+	count int  // the table's field for the count of merged states that are not null, or -1
+	nulls bool // some of the states may be null
+	back  bool
 }
 
 // Retracts reports whether NewRunning can be made for the calls.
@@ -69,19 +76,19 @@ func NewRunning(calls []Call, input *core.Schema, table *state.Table, first int)
 	return r, nil
 }
 
-// Add merges the state of src[i] in from into dst[i].
-func (r *Running) Add(dst []uint32, from *Accumulators, src []uint32) error {
-	return r.run(dst, from, src, false)
+// Add merges the state of src[i] in from into dst[i]. nulls says that some of the sums may be null: that no row came with a value.
+func (r *Running) Add(dst []uint32, from *Accumulators, src []uint32, nulls bool) error {
+	return r.run(dst, from, src, nulls, false)
 }
 
 // Retract takes the state of src[i] in from, which was added, back from dst[i].
-func (r *Running) Retract(dst []uint32, from *Accumulators, src []uint32) error {
-	return r.run(dst, from, src, true)
+func (r *Running) Retract(dst []uint32, from *Accumulators, src []uint32, nulls bool) error {
+	return r.run(dst, from, src, nulls, true)
 }
 
-func (r *Running) run(dst []uint32, from *Accumulators, src []uint32, back bool) error {
+func (r *Running) run(dst []uint32, from *Accumulators, src []uint32, nulls, back bool) error {
 	for i, acc := range r.list {
-		if err := acc.(retracter).run(dst, from.list[i], src, r.counts[i], back); err != nil {
+		if err := acc.(retracter).run(dst, from.list[i], src, runOptions{r.counts[i], nulls, back}); err != nil {
 			return fmt.Errorf("%s: %w", r.calls[i].Name, err)
 		}
 	}
@@ -103,8 +110,8 @@ type nullable interface{ of() *single }
 
 func (a *single) of() *single { return a }
 
-func (a *countRows) run(dst []uint32, from accumulator, src []uint32, _ int, back bool) error {
-	if !back {
+func (a *countRows) run(dst []uint32, from accumulator, src []uint32, o runOptions) error {
+	if !o.back {
 		return a.merge(dst, from, src)
 	}
 	f := from.(counter).counts()
@@ -119,20 +126,20 @@ func takeCounts(to at[int64], dst []uint32, from at[int64], src []uint32) {
 	}
 }
 
-func (a *sumInts[T]) run(dst []uint32, from accumulator, src []uint32, count int, back bool) error {
+func (a *sumInts[T]) run(dst []uint32, from accumulator, src []uint32, o runOptions) error {
 	f := &from.(*sumInts[T]).single
-	if count < 0 && !back {
+	if o.count < 0 && !o.back {
 		return a.merge(dst, from, src)
 	}
 	sign := int64(0)
-	if back {
+	if o.back {
 		sign = -1
 	}
 	to, in := a.table.Ints(a.field), f.table.Ints(f.field)
 	toWords, toStride, toOffset, inWords, inStride, inOffset := to.Words, to.Stride, to.Offset, in.Words, in.Stride, in.Offset
 	src = src[:len(dst)]
 	over := int64(0)
-	if count < 0 {
+	if o.count < 0 {
 		for i, d := range dst {
 			p, x := &toWords[int(d)*toStride+toOffset], inWords[int(src[i])*inStride+inOffset]
 			sum := *p - x
@@ -141,9 +148,27 @@ func (a *sumInts[T]) run(dst []uint32, from accumulator, src []uint32, count int
 		}
 		return overflowed(over)
 	}
-	n, valid := a.table.Ints(count).Offset, a.table.Validity(a.field)
+	n, valid := a.table.Ints(o.count).Offset, a.table.Validity(a.field)
+	validAt, mask := valid.Offset, int64(valid.Mask)
+	if !o.nulls { // the rows of src have their validity in another cache line than the sum
+		one := (1 ^ sign) - sign
+		for i, d := range dst {
+			row, x := toWords[int(d)*toStride:][:toStride], (inWords[int(src[i])*inStride+inOffset]^sign)-sign
+			p := row[toOffset]
+			sum := p + x
+			over |= (p ^ sum) & (x ^ sum)
+			row[toOffset] = sum
+			states := row[n] + one
+			row[n] = states
+			row[validAt] |= mask
+			if states == 0 {
+				row[validAt] &^= mask
+			}
+		}
+		return overflowed(over)
+	}
 	inValid := f.table.Validity(f.field)
-	at, validAt, mask, inMask := inValid.Offset, valid.Offset, int64(valid.Mask), int64(inValid.Mask)
+	at, inMask := inValid.Offset, int64(inValid.Mask)
 	for i, d := range dst {
 		row, from := toWords[int(d)*toStride:][:toStride], inWords[int(src[i])*inStride:][:inStride]
 		x := (from[inOffset] ^ sign) - sign // negated when taken back
@@ -173,8 +198,8 @@ func overflowed(over int64) error {
 	return nil
 }
 
-func (a *meanInts[T]) run(dst []uint32, from accumulator, src []uint32, _ int, back bool) error {
-	if !back {
+func (a *meanInts[T]) run(dst []uint32, from accumulator, src []uint32, o runOptions) error {
+	if !o.back {
 		return a.merge(dst, from, src)
 	}
 	f := from.(*meanInts[T])
@@ -189,12 +214,12 @@ func (a *meanInts[T]) run(dst []uint32, from accumulator, src []uint32, _ int, b
 	return nil
 }
 
-func (a *sumDecimals) run(dst []uint32, from accumulator, src []uint32, count int, back bool) error {
-	return a.runSums(dst, &from.(*sumDecimals).single, src, count, back)
+func (a *sumDecimals) run(dst []uint32, from accumulator, src []uint32, o runOptions) error {
+	return a.runSums(dst, &from.(*sumDecimals).single, src, o)
 }
 
-func (a *sumDecimals) runSums(dst []uint32, f *single, src []uint32, count int, back bool) error {
-	if !back {
+func (a *sumDecimals) runSums(dst []uint32, f *single, src []uint32, o runOptions) error {
+	if !o.back {
 		if err := a.mergeSums(dst, f, src); err != nil {
 			return err
 		}
@@ -209,14 +234,14 @@ func (a *sumDecimals) runSums(dst []uint32, f *single, src []uint32, count int, 
 			hi.Set(d, uint64(sum.HighBits()))
 		}
 	}
-	if count < 0 {
+	if o.count < 0 {
 		return nil
 	}
-	n, valid, inValid := a.table.Ints(count), a.table.Validity(a.field), f.table.Validity(f.field)
+	n, valid, inValid := a.table.Ints(o.count), a.table.Validity(a.field), f.table.Validity(f.field)
 	for i, d := range dst {
 		states := n.At(d)
 		if !inValid.Null(src[i]) {
-			if states++; back {
+			if states++; o.back {
 				states -= 2
 			}
 		}
@@ -227,12 +252,12 @@ func (a *sumDecimals) runSums(dst []uint32, f *single, src []uint32, count int, 
 	return nil
 }
 
-func (a *meanDecimals) run(dst []uint32, from accumulator, src []uint32, _ int, back bool) error {
+func (a *meanDecimals) run(dst []uint32, from accumulator, src []uint32, o runOptions) error {
 	f := from.(*meanDecimals)
-	if err := a.runSums(dst, &f.single, src, -1, back); err != nil {
+	if err := a.runSums(dst, &f.single, src, runOptions{-1, true, o.back}); err != nil {
 		return err
 	}
-	if back {
+	if o.back {
 		takeCounts(a.table.Ints(a.count), dst, f.table.Ints(f.count), src)
 	} else {
 		mergeCounts(a.table.Ints(a.count), dst, f.table.Ints(f.count), src)

@@ -64,6 +64,9 @@ type chunk struct {
 	id       int64
 	bits     uint64   // slices with rows of any key
 	slots    []uint32 // of the table
+	keys     []uint32 // of the directory: those of the first slots
+	rows     [64]int  // by slice: slots with rows
+	nulls    uint64   // slices with rows whose arguments may be null
 	done     int64    // slices in the totals
 	suffixed bool     // the directory has its totals from each slice on to its end
 	stale    []uint32 // slots with totals that miss rows

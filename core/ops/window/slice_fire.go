@@ -122,7 +122,7 @@ func (s *sliced) fireWindow(k int64) error {
 		if high <= 0 {
 			break
 		}
-		c.sort()
+		s.sort(c)
 		var err error
 		if low == 0 {
 			err = s.totalUpTo(c, high)

@@ -2,6 +2,7 @@ package window
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 
 	"turbo/core"
@@ -32,6 +33,7 @@ type input struct {
 	sorted     []uint32 // slots by slice
 	sortedRows []int32
 	seen       [64]int64
+	marked     [64]int
 	fresh      []uint32
 	members    []member // of the running totals
 	slice      []uint8  // within its chunk
@@ -355,6 +357,10 @@ func (s *sliced) enterNew(slots []uint32, ids []int64) error {
 		if err := s.list(c, slots[i]); err != nil {
 			return err
 		}
+		if s.k == 1 {
+			c.rows[0]++
+			c.nulls = 1
+		}
 		in.fresh = append(in.fresh, slots[i])
 	}
 	if s.directory == nil {
@@ -366,21 +372,48 @@ func (s *sliced) enterNew(slots []uint32, ids []int64) error {
 // setBits notes the slices of the rows, in the rows and in the chunks.
 func (s *sliced) setBits(slots []uint32, ids []int64) {
 	in := &s.input
+	nulls := false
+	for _, c := range s.config.Calls {
+		nulls = nulls || c.Argument >= 0 && in.batch.Columns[c.Argument].HasNulls()
+	}
+	// The slices at hand are in a small table by their number: how many rows have got their bit.
+	flush := func(at int) {
+		if id := in.seen[at]; id != noSlice {
+			first := floorDiv(id, s.k)
+			c, p := s.chunkOf(first), id-first*s.k
+			c.bits |= 1 << p
+			c.rows[p] += in.marked[at]
+			if nulls {
+				c.nulls |= 1 << p
+			}
+		}
+		in.seen[at], in.marked[at] = noSlice, 0
+	}
 	for i := range in.seen {
-		in.seen[i] = -1 << 63
+		in.seen[i] = noSlice
 	}
 	w := s.table.Words(s.bits, 0)
 	words, stride, offset, slice := w.Words, w.Stride, w.Offset, in.slice[:len(slots)]
 	ids = ids[:len(slots)]
 	for i, slot := range slots {
-		bit := uint64(1) << (slice[i] & 63)
-		words[int(slot)*stride+offset] |= bit
-		if id := ids[i]; in.seen[id&63] != id {
-			in.seen[id&63] = id
-			s.chunkOf(floorDiv(id, s.k)).bits |= bit
+		p, row := slice[i]&63, int(slot)*stride+offset
+		old := words[row]
+		words[row] = old | 1<<p
+		id := ids[i]
+		at := int(id & 63)
+		if in.seen[at] != id {
+			flush(at)
+			in.seen[at] = id
 		}
+		in.marked[at] += int(^old >> p & 1)
+	}
+	for at := range in.seen {
+		flush(at)
 	}
 }
+
+// noSlice is not a slice.
+const noSlice = math.MinInt64
 
 // add gives the rows to the accumulators of their slices.
 func (s *sliced) add(from int, sel []int32, slots []uint32, one bool) error {

@@ -86,14 +86,14 @@ func (s *sliced) run(from, to int64, back bool) error {
 		if low >= high {
 			continue
 		}
-		c.sort()
-		for block := range slices.Chunk(c.slots, 256) { // some slices of a block: its rows stay in the caches
+		s.sort(c)
+		for at := 0; at < len(c.slots); at += 256 { // some slices of a block: its rows stay in the caches
 			for p := low; p < high; p++ {
 				if c.bits&(1<<p) == 0 {
 					continue
 				}
-				rows, keys := s.selectRows(block, 1<<p)
-				if err := s.runRows(rows, keys, p, back); err != nil {
+				rows, keys := s.with(c, at, min(at+256, len(c.slots)), p)
+				if err := s.runRows(rows, keys, p, c.nulls&(1<<p) != 0, back); err != nil {
 					return err
 				}
 			}
@@ -103,7 +103,7 @@ func (s *sliced) run(from, to int64, back bool) error {
 }
 
 // runRows adds slice p of rows of the table to the totals of their keys, or takes it back. The directory is in no checkpoint: nothing is announced.
-func (s *sliced) runRows(rows, keys []uint32, p int64, back bool) error {
+func (s *sliced) runRows(rows, keys []uint32, p int64, nulls, back bool) error {
 	d := s.directory
 	members := d.table.Ints(d.members)
 	words, stride, offset := members.Words, members.Stride, members.Offset
@@ -111,12 +111,12 @@ func (s *sliced) runRows(rows, keys []uint32, p int64, back bool) error {
 		for _, key := range keys {
 			words[int(key)*stride+offset]--
 		}
-		return d.running.Retract(keys, s.slice[p], rows)
+		return d.running.Retract(keys, s.slice[p], rows, nulls)
 	}
 	for _, key := range keys {
 		words[int(key)*stride+offset]++
 	}
-	return d.running.Add(keys, s.slice[p], rows)
+	return d.running.Add(keys, s.slice[p], rows, nulls)
 }
 
 // retractSome takes the slices of rows that come into windows that have fired out of the running totals, before the rows are added.
@@ -158,7 +158,7 @@ func (s *sliced) runMembers(back bool) error {
 			}
 			list = list[1:]
 		}
-		if err := s.runRows(s.src, s.dst, int64(p), back); err != nil {
+		if err := s.runRows(s.src, s.dst, int64(p), true, back); err != nil {
 			return err
 		}
 	}

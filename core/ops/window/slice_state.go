@@ -65,7 +65,12 @@ func (s *sliced) restore() error {
 				return err
 			}
 			c.stale = append(c.stale, slot) // its totals may be those of a later window
-			c.bits |= s.sliceBits(slot)
+			of := s.sliceBits(slot)
+			c.bits |= of
+			c.nulls = ^uint64(0)
+			for ; of != 0; of &= of - 1 {
+				c.rows[trailingZeros(of)]++
+			}
 		}
 		return nil
 	})
@@ -149,7 +154,7 @@ func (s *sliced) chunkOf(id int64) *chunk {
 	} else {
 		c = new(chunk)
 	}
-	*c = chunk{id: id, slots: c.slots[:0], stale: c.stale[:0]}
+	*c = chunk{id: id, slots: c.slots[:0], keys: c.keys[:0], stale: c.stale[:0]}
 	s.chunks = slices.Insert(s.chunks, i, c)
 	return c
 }
@@ -158,7 +163,11 @@ func (s *sliced) chunkOf(id int64) *chunk {
 func (s *sliced) list(c *chunk, slot uint32) error {
 	if len(c.slots) == cap(c.slots) {
 		size := max(64, 2*cap(c.slots))
-		if err := s.reserve(size - cap(c.slots)); err != nil {
+		lists := 1
+		if s.directory != nil {
+			lists = 2
+		}
+		if err := s.reserve(lists * (size - cap(c.slots))); err != nil {
 			return err
 		}
 		c.slots = append(make([]uint32, 0, size), c.slots...)
@@ -168,12 +177,27 @@ func (s *sliced) list(c *chunk, slot uint32) error {
 	return nil
 }
 
-// sort brings the slots into the order of memory, when many have come since: then the loops over them go through it in one direction.
-func (c *chunk) sort() {
-	if 4*c.tail >= len(c.slots) {
+// sort brings the slots into the order of memory, when many have come since: then the loops over them go through it in one direction. It
+// completes the keys.
+func (s *sliced) sort(c *chunk) {
+	if 4*c.tail >= len(c.slots) && c.tail > 0 {
 		slices.Sort(c.slots)
-		c.tail = 0
+		c.tail, c.keys = 0, c.keys[:0]
 	}
+	if cap(c.keys) < len(c.slots) {
+		c.keys = append(make([]uint32, 0, cap(c.slots)), c.keys...) // list has reserved it
+	}
+	for _, slot := range c.slots[len(c.keys):] {
+		c.keys = append(c.keys, s.keyOf[slot])
+	}
+}
+
+// with returns those of the slots [from, to) of a chunk that have rows in slice p, and their keys. The chunk is sorted.
+func (s *sliced) with(c *chunk, from, to int, p int64) (rows, keys []uint32) {
+	if c.rows[p] == len(c.slots) {
+		return c.slots[from:to], c.keys[from:to]
+	}
+	return s.selectRows(c.slots[from:to], 1<<p)
 }
 
 // reserve takes memory for n more slot numbers.
@@ -235,9 +259,13 @@ func (s *sliced) free(closed int64) error {
 			return err
 		}
 		if cap(c.slots) > 1<<16 && len(s.unused) > 1 || len(s.unused) > 4 {
-			s.ctx.Account.Unreserve(4 * int64(cap(c.slots)))
-			s.reserved -= 4 * int64(cap(c.slots))
-			c.slots = nil
+			lists := int64(1)
+			if s.directory != nil {
+				lists = 2
+			}
+			s.ctx.Account.Unreserve(lists * 4 * int64(cap(c.slots)))
+			s.reserved -= lists * 4 * int64(cap(c.slots))
+			c.slots, c.keys = nil, nil
 		} else {
 			s.unused = append(s.unused, c)
 		}
