@@ -261,8 +261,17 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 
 func (b *builder) stream(n *named, path []*named) plan.Node {
 	c := n.config
-	in, reads := b.inputs(c, n.name, n.pos, path)
-	n.reads = reads
+	var in plan.Node
+	switch {
+	case c.Has("join") && c.Has("from"):
+		b.report.Errorf(c.Position("join"), "%s: has from and join: it is one of them", c.Path())
+	case c.Has("join"):
+		in = b.join(n, c.Object("join"), path)
+	case !c.Has("from"):
+		b.report.Errorf(n.pos, "%s: the key \"from\" is missing (or \"join\")", c.Path())
+	default:
+		in, n.reads = b.inputs(c, n.name, n.pos, path)
+	}
 	if in == nil {
 		b.syntaxOnly(c)
 		return nil

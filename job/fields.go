@@ -69,7 +69,8 @@ var WatermarkFields = []connector.Field{
 
 // StreamFields are the keys of a stream, in the order in which they take effect.
 var StreamFields = []connector.Field{
-	{Name: "from", Type: connector.StringList, Required: true, Example: "rides", Doc: "The source or stream that it reads, or a list: their union. Streams of a union need the same columns."},
+	{Name: "from", Type: connector.StringList, Example: "rides", Doc: "The source or stream that it reads, or a list: their union. Streams of a union need the same columns. A stream has `from` or `join`."},
+	{Name: "join", Type: connector.Object, Fields: JoinFields, Doc: "Two streams, row by row where columns are equal. The stream has the columns of both: a name that both have gets the stream's name and an underscore before it, but join columns of one name stand once. The other keys of the stream (filter, select, window) work on the result."},
 	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
 	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
@@ -81,6 +82,31 @@ var StreamFields = []connector.Field{
 	{Name: "late", Type: connector.String, Example: "late_rides", Doc: "Makes a stream of this name from the late rows, with the columns that the window reads from. Without it they are dropped and counted."},
 	{Name: "aggregate", Type: connector.Any, Doc: "Aggregates: `name: expression` (the reference of functions lists them). Without a window they are running ones: the stream has the key columns and these, and is a changelog: each row replaces the row before it of the same key.", Schema: selectSchema},
 	{Name: "emit", Type: connector.Enum, Enum: []string{"per-batch", "every-row"}, Default: "per-batch", Doc: "How often an aggregation speaks: once per changed key and input batch, or once per row."},
+}
+
+// JoinFields are the keys of a stream's join.
+var JoinFields = []connector.Field{
+	{Name: "left", Type: connector.String, Required: true, Example: "rides", Doc: "The stream on the left."},
+	{Name: "right", Type: connector.String, Required: true, Example: "fares", Doc: "The stream on the right."},
+	{Name: "type", Type: connector.Enum, Enum: []string{"inner", "left", "right", "full", "semi", "anti"}, Default: "inner", Doc: "`inner`: pairs. `left`, `right`, `full`: and the rows of that side (of both) without a partner, with nulls. `semi`, `anti`: the rows of the left side that have a partner, or none."},
+	{Name: "on", Type: connector.Any, Required: true, Example: "[ride_id]", Doc: "The columns that are equal: a list of names that both sides have, or a block `left column: right column`. Null is equal to nothing.", Schema: map[string]any{"type": []any{"array", "object"}}},
+	{Name: "within", Type: connector.Object, Fields: WithinFields, Doc: "Interval join: partners are close in event time. Both sides need a watermark; rows are kept no longer than they can find a partner."},
+	{Name: "window", Type: connector.Object, Fields: WindowFields, Doc: "Window join: partners are in the same window: `{tumbling: 5m}`, `{session: 10m}`. Results come when the window ends, and have its `window_start` and `window_end`."},
+	{Name: "as-of", Type: connector.Bool, Default: "false", Doc: "Temporal join: each row on the left with the version of the row on the right at its time: the latest that is not later. `inner` or `left`."},
+	{Name: "ttl", Type: connector.Object, Fields: TTLFields, Doc: "Join of everything that has come (without `within`, `window`, `as-of`): how long rows are kept for partners, by the clock. Without it they are kept for ever."},
+	{Name: "where", Type: connector.String, Example: "amount > 10", Doc: "A further condition for partners, over the columns of the result."},
+}
+
+// WithinFields are the keys of an interval join's bounds.
+var WithinFields = []connector.Field{
+	{Name: "before", Type: connector.Duration, Default: "0", Doc: "A partner on the right may be so much earlier than the row on the left."},
+	{Name: "after", Type: connector.Duration, Default: "0", Doc: "A partner on the right may be so much later than the row on the left."},
+}
+
+// TTLFields are the keys of a join's ttl.
+var TTLFields = []connector.Field{
+	{Name: "left", Type: connector.Duration, Default: "0", Doc: "How long rows of the left side are kept; `0`: for ever."},
+	{Name: "right", Type: connector.Duration, Default: "0", Doc: "How long rows of the right side are kept; `0`: for ever."},
 }
 
 // WindowFields are the keys of a stream's window.

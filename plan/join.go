@@ -1,0 +1,206 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"turbo/core"
+	"turbo/core/expr"
+	"turbo/core/ops/join"
+	"turbo/core/ops/window"
+)
+
+// Join describes a join of two streams by equal columns. At most one of Within, Window and AsOf is set; none: a regular join.
+type Join struct {
+	Kind   join.Kind
+	Left   []string // keys, pairwise equal to Right
+	Right  []string
+	Within *Within
+	Window *window.Config // its kind and sizes
+	AsOf   bool
+	TTL    [2]time.Duration // of a regular join
+	Where  string           // a further condition over the columns of the result
+}
+
+// Within bounds the times of partners: left + Lower <= right <= left + Upper.
+type Within struct{ Lower, Upper time.Duration }
+
+// TimeColumn is the column that an interval join adds: the event time of the result.
+const TimeColumn = "join_time"
+
+// joinSpec is a Join with the names of its result.
+type joinSpec struct {
+	Join
+	names   [2]string
+	columns []joinColumn
+}
+
+// joinColumn is a column of the result: column of an input, under a name.
+type joinColumn struct {
+	side   int
+	column string
+	name   string
+}
+
+// NewJoin joins two streams. The result has the columns of both: a name that both have gets the stream's name and an underscore before it, but keys of one name stand once.
+func NewJoin(at Place, left, right Node, j Join) (Node, error) {
+	s := &joinSpec{Join: j, names: [2]string{left.Common().Name, right.Common().Name}}
+	inputs := [2]*core.Schema{left.Common().Schema, right.Common().Schema}
+	if len(j.Left) == 0 || len(j.Left) != len(j.Right) {
+		return nil, at.errorf("a join needs columns that are equal: on")
+	}
+	same := map[string]bool{}
+	for i := range j.Left {
+		if j.Left[i] == j.Right[i] {
+			same[j.Left[i]] = true
+		}
+	}
+	for side, in := range inputs {
+		if side == 1 && (j.Kind == join.Semi || j.Kind == join.Anti) {
+			break
+		}
+		for _, f := range in.Fields {
+			name := f.Name
+			if both := inputs[1-side].Index(name) >= 0 && j.Kind != join.Semi && j.Kind != join.Anti; both {
+				if same[name] && j.Kind != join.Full && (side == 1) == (j.Kind == join.Right) {
+					s.columns = append(s.columns, joinColumn{side, f.Name, name})
+					continue
+				}
+				if same[name] && j.Kind != join.Full {
+					continue
+				}
+				name = s.names[side] + "_" + name
+			}
+			s.columns = append(s.columns, joinColumn{side, f.Name, name})
+		}
+	}
+	o := &Operator{
+		Kind: s.kind(), Spec: s, Stateful: true, Unbalanced: fmt.Sprintf("%s joins: rows out are not rows in", at.Name),
+		Ports: []Port{{Exchange: Hash, Keys: j.Left, Retractions: s.regular()}, {Exchange: Hash, Keys: j.Right, Retractions: s.regular() || j.AsOf}},
+	}
+	if left == right {
+		return nil, at.errorf("%s is joined with itself: give one side a stream of its own (from: %s)", left.Common().Name, left.Common().Name)
+	}
+	return NewOperator(at, "join", o, left, right)
+}
+
+func (s *joinSpec) regular() bool { return s.Within == nil && s.Window == nil && !s.AsOf }
+
+func (s *joinSpec) kind() string {
+	switch {
+	case s.Within != nil:
+		return "interval join"
+	case s.Window != nil:
+		return "window join"
+	case s.AsOf:
+		return "temporal join"
+	}
+	return "join"
+}
+
+// Needs implements OperatorSpec: all columns, as the result has them.
+func (s *joinSpec) Needs(int) []string { return nil }
+
+// Bind implements OperatorSpec.
+func (s *joinSpec) Bind(inputs []*core.Schema) (Bound, error) {
+	c := join.Config{Kind: s.Kind, Keys: [2][]int{indexes(s.Left, inputs[0]), indexes(s.Right, inputs[1])}}
+	names := core.NewSchema()
+	for _, col := range s.columns {
+		c.Output = append(c.Output, join.Column{Side: col.side, Index: inputs[col.side].Index(col.column), Name: col.name})
+		names.Fields = append(names.Fields, core.Field{Name: col.name, Type: inputs[col.side].Fields[inputs[col.side].Index(col.column)].Type})
+	}
+	if s.Where != "" {
+		program, err := s.residual(inputs)
+		if err != nil {
+			return Bound{}, err
+		}
+		c.Residual = program
+	}
+	left, right := inputs[0], inputs[1]
+	bound := Bound{}
+	var err error
+	switch {
+	case s.Within != nil:
+		config := join.IntervalConfig{Config: c, Lower: int64(s.Within.Lower / time.Microsecond), Upper: int64(s.Within.Upper / time.Microsecond), Time: TimeColumn}
+		bound.Output, err = config.Schema(left, right)
+		bound.New = func() core.Operator { return join.NewInterval(config) }
+	case s.Window != nil:
+		config := join.WindowConfig{Config: c, Windows: join.Windows{Kind: joinWindows[s.Window.Kind], Size: s.Window.Size, Slide: s.Window.Slide, Offset: s.Window.Offset, Gap: s.Window.Gap}}
+		bound.Output, err = config.Schema(left, right)
+		bound.New = func() core.Operator { return join.NewWindow(config) }
+	case s.AsOf:
+		config := join.TemporalConfig{Config: c}
+		bound.Output, err = config.Schema(left, right)
+		bound.New = func() core.Operator { return join.NewTemporal(config) }
+	default:
+		config := join.RegularConfig{Config: c, TTL: s.TTL}
+		bound.Output, err = config.Schema(left, right)
+		bound.New = func() core.Operator { return join.NewRegular(config) }
+	}
+	return bound, err
+}
+
+// joinWindows are the windows that joins have.
+var joinWindows = map[window.Kind]join.WindowKind{window.Tumbling: join.Tumbling, window.Sliding: join.Sliding, window.Cumulating: join.Cumulating, window.Session: join.Session}
+
+// residual compiles the further condition over the columns of both inputs, under the names of the result.
+func (s *joinSpec) residual(inputs []*core.Schema) (*expr.Program, error) {
+	joined := join.Joined(inputs[0], inputs[1])
+	named := core.NewSchema(append([]core.Field(nil), joined.Fields...)...)
+	for i := range named.Fields {
+		named.Fields[i].Name = fmt.Sprintf("$%d", i)
+	}
+	for _, col := range s.columns {
+		at := inputs[col.side].Index(col.column)
+		if col.side == 1 {
+			at += len(inputs[0].Fields)
+		}
+		named.Fields[at].Name = col.name
+	}
+	e, err := NewExpr(s.Where, named)
+	if err != nil {
+		return nil, err
+	}
+	return expr.Compile(e.Node, named, expr.Options{Source: e.Text})
+}
+
+// Explain implements OperatorSpec.
+func (s *joinSpec) Explain(line func(key, format string, args ...any)) {
+	var on []string
+	for i := range s.Left {
+		on = append(on, fmt.Sprintf("%s.%s = %s.%s", s.names[0], s.Left[i], s.names[1], s.Right[i]))
+	}
+	line("kind", "%s, on %s", s.Join.Kind, strings.Join(on, " AND "))
+	switch {
+	case s.Within != nil:
+		line("within", "%s between %v before and %v after", s.names[1], -s.Within.Lower, s.Within.Upper)
+	case s.Window != nil:
+		line("window", "%s", (&windowSpec{Window: Window{Config: *s.Window}}).text())
+	case s.AsOf:
+		line("as of", "the version of %s at the time of the row of %s", s.names[1], s.names[0])
+	case s.TTL != [2]time.Duration{}:
+		line("ttl", "%v of %s, %v of %s", s.TTL[0], s.names[0], s.TTL[1], s.names[1])
+	default:
+		line("ttl", "none: rows are kept for ever")
+	}
+	if s.Where != "" {
+		line("where", "%s", s.Where)
+	}
+}
+
+// Signature implements OperatorSpec.
+func (s *joinSpec) Signature(fixed, free func(name, value string)) {
+	fixed("kind", s.Join.Kind.String())
+	for i, c := range s.columns {
+		fixed(fmt.Sprintf("column %d", i), c.name)
+	}
+	if s.Within != nil {
+		fixed("within", fmt.Sprint(s.Within.Lower, " ", s.Within.Upper))
+	}
+	if s.Window != nil {
+		fixed("window", (&windowSpec{Window: Window{Config: *s.Window}}).text())
+	}
+	free("where", s.Where)
+	free("ttl", fmt.Sprint(s.TTL))
+}
