@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"turbo/core"
+	"turbo/core/ops/process"
 	"turbo/plan"
 )
 
@@ -87,39 +88,22 @@ func (t *typed[T]) room(n int) []T {
 
 // FunctionError is a failure of a user's function: it returned an error, or it panicked. The job fails with it, and its restart strategy
 // decides what comes then.
-type FunctionError struct {
-	Operator string // its name
-	Row      string // the row at hand, as JSON; "" when there is none (a timer, a window)
-	Err      error
-	Stack    string // of a panic
-}
+type FunctionError = process.UserError
 
-// Error implements error.
-func (e *FunctionError) Error() string {
-	text := fmt.Sprintf("the function of %s failed", e.Operator)
-	if e.Row != "" {
-		text += " on the row " + e.Row
-	}
-	text += ": " + e.Err.Error()
-	if e.Stack != "" {
-		text += "\n" + e.Stack
-	}
-	return text
+func failure(operator string, err error) *FunctionError {
+	return &FunctionError{Operator: operator, Call: "function", Err: err}
 }
-
-// Unwrap gives the function's own error.
-func (e *FunctionError) Unwrap() error { return e.Err }
 
 // guard is deferred around calls of a user's function: it turns a panic, and an error that err holds, into a FunctionError about row *at of b.
 func guard(operator string, b *core.Batch, at *int, err *error) {
-	failed := &FunctionError{Operator: operator}
+	failed := failure(operator, nil)
 	if p := recover(); p != nil {
 		if e, ok := p.(error); ok {
-			failed.Err = fmt.Errorf("panic: %w", e)
+			failed.Err = e
 		} else {
-			failed.Err = fmt.Errorf("panic: %v", p)
+			failed.Err = fmt.Errorf("%v", p)
 		}
-		failed.Stack = userStack()
+		failed.Panicked, failed.Stack = true, []byte(userStack())
 	} else if *err == nil {
 		return
 	} else {

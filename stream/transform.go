@@ -194,7 +194,7 @@ func (m *mapper[In, Out]) Process(_ int, b *core.Batch, out core.Emitter) error 
 	made := m.pool.Get()
 	if err := m.out.write(made); err != nil {
 		made.Release()
-		return &FunctionError{Operator: m.name, Err: err}
+		return failure(m.name, err)
 	}
 	return out.Emit(made)
 }
@@ -274,7 +274,7 @@ func (m *flatMapper[In, Out]) Resume(out core.Emitter) (more bool, err error) {
 			m.rest = m.rest[len(m.out.rows):]
 			if err := m.out.write(made); err != nil {
 				made.Release()
-				return false, &FunctionError{Operator: m.name, Err: err}
+				return false, failure(m.name, err)
 			}
 			if err := out.Emit(made); err != nil {
 				return false, err
