@@ -75,8 +75,9 @@ type chunk struct {
 
 // directory has a row for each key with chunks: scratch that is not part of checkpoints.
 type directory struct {
-	table  *state.Table // keys -> refs, result, suffixes or running
+	table  *state.Table // keys -> refs, recent, running, result, suffixes
 	refs   int          // field: chunks of the key
+	recent [2]int       // fields: a slot + 1 of a chunk of the key, by the chunk's last bit: most rows find theirs here. 0: none
 	result *ops.Accumulators
 	suffix []*ops.Accumulators // [p]: of the slices from p on to the chunk's end; [0] is nil
 	// With aggregates that can be taken back: the running total of the slices [from, to).
@@ -205,26 +206,33 @@ func (s *sliced) openTables(in *core.Schema, fields []core.Field) error {
 
 // openDirectory makes the directory of the keys.
 func (s *sliced) openDirectory(in *core.Schema, keys, fields []core.Field, running bool) error {
-	s.directory = &directory{refs: len(keys), from: math.MinInt64, to: math.MinInt64}
+	s.directory = &directory{from: math.MinInt64, to: math.MinInt64}
 	d, calls := s.directory, s.config.Calls
-	values := []core.Field{{Name: "chunks", Type: core.Of(core.Int64).Required()}}
-	add := func(list []core.Field, set int64) {
+	var values []core.Field
+	next := func(name string) int {
+		values = append(values, core.Field{Name: name, Type: core.Of(core.Int64).Required()})
+		return len(keys) + len(values) - 1
+	}
+	add := func(list []core.Field, set int64) int {
 		for _, f := range list {
 			values = append(values, core.Field{Name: fmt.Sprint(f.Name, " ", set), Type: f.Type})
 		}
+		return len(keys) + len(values) - len(list)
+	}
+	d.refs, d.recent = next("chunks"), [2]int{next("even"), next("odd")}
+	var total, first int // fields
+	if running {
+		d.members = next("slices")
+		total = add(ops.RunningFields(calls, in), -1)
 	}
 	sets := int64(1)
 	if s.config.Kind == Sliding && !running {
 		sets = s.k
 	}
 	for i := range sets {
-		add(fields, i)
-	}
-	last := len(keys) + len(values)
-	if running {
-		d.members = last
-		values = append(values, core.Field{Name: "slices", Type: core.Of(core.Int64).Required()})
-		add(ops.RunningFields(calls, in), sets)
+		if at := add(fields, i); i == 0 {
+			first = at
+		}
 	}
 	from, to, of := s.table.KeyGroups()
 	var err error
@@ -232,7 +240,7 @@ func (s *sliced) openDirectory(in *core.Schema, keys, fields []core.Field, runni
 		return err
 	}
 	for i := range sets {
-		a, err := ops.NewAccumulators(calls, in, d.table, len(keys)+1+int(i)*len(fields))
+		a, err := ops.NewAccumulators(calls, in, d.table, first+int(i)*len(fields))
 		if err != nil {
 			return err
 		}
@@ -244,7 +252,7 @@ func (s *sliced) openDirectory(in *core.Schema, keys, fields []core.Field, runni
 		}
 	}
 	if running {
-		d.running, err = ops.NewRunning(calls, in, d.table, last+1)
+		d.running, err = ops.NewRunning(calls, in, d.table, total)
 	}
 	return err
 }

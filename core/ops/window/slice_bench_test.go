@@ -205,6 +205,7 @@ type feeder struct {
 	out   *consumer
 	pool  *core.BatchPool
 	last  int64
+	every int64 // between watermarks
 	spent time.Duration
 	delay int64
 }
@@ -220,7 +221,7 @@ func (f *feeder) batch(b *testing.B, during func(keys []int64, hashes []uint64, 
 	batch.Columns[1] = f.s.values.Retain()
 	batch.Len, batch.Hashes = sliceRows, f.s.hashes[i]
 	mark := int64(-1 << 62)
-	if front-f.last >= benchSecond/10 {
+	if front-f.last >= f.every {
 		f.last = front
 		mark = front - f.delay - 1
 	}
@@ -240,7 +241,7 @@ func (f *feeder) batch(b *testing.B, during func(keys []int64, hashes []uint64, 
 }
 
 func newFeeder(b *testing.B, s *stream, config window.Config, delay int64) *feeder {
-	return &feeder{s: s, op: openBench(b, config, s.schema), out: &consumer{column: 3}, pool: core.NewBatchPool(s.account, s.schema, sliceRows, 2), delay: delay}
+	return &feeder{s: s, op: openBench(b, config, s.schema), out: &consumer{column: 3}, every: benchSecond / 10, pool: core.NewBatchPool(s.account, s.schema, sliceRows, 2), delay: delay}
 }
 
 var sumCalls = []ops.Call{{Function: ops.Sum, Argument: 1, Name: "sum"}}
@@ -288,18 +289,20 @@ func BenchmarkTumbling(b *testing.B) {
 }
 
 // BenchmarkSliding is SUM by key over windows of 60 s that slide by 1 s beside tumbling ones of 60 s: 10 K keys with a row a second each. What counts is rows
-// in and out a second over the tumbling windows' rows in.
+// in and out a second over the tumbling windows' rows in. Watermarks come every 0.1 s, or every 20 s, as in a job that catches up.
 func BenchmarkSliding(b *testing.B) {
 	for _, shape := range []struct {
 		name  string
 		calls []ops.Call
-	}{{"sum", sumCalls}, {"max", []ops.Call{{Function: ops.Max, Argument: 1, Name: "max"}}}} {
+		every int64
+	}{{"sum", sumCalls, benchSecond / 10}, {"sum-catching-up", sumCalls, 20 * benchSecond}, {"max", []ops.Call{{Function: ops.Max, Argument: 1, Name: "max"}}, benchSecond / 10}} {
 		b.Run(shape.name, func(b *testing.B) {
 			const n = 10_000
 			feeders := make([]*feeder, 2)
 			for i, c := range []window.Config{{Kind: window.Tumbling, Size: 60 * benchSecond}, {Kind: window.Sliding, Size: 60 * benchSecond, Slide: benchSecond}} {
 				c.Keys, c.Calls = []int{0}, shape.calls
-				feeders[i] = newFeeder(b, newStream(n, 1, 60, 0), c, 0)
+				feeders[i] = newFeeder(b, newStream(n, 1, 60, benchSecond/2), c, benchSecond/2)
+				feeders[i].every = shape.every
 			}
 			step := func() {
 				for _, f := range feeders {

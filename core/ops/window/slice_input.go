@@ -26,17 +26,20 @@ type input struct {
 	hashes []uint64       // with the chunk
 	groups []int32
 
-	kept, late []int32
-	times, ids []int64 // of the block
-	slots      []uint32
-	created    []bool
-	sorted     []uint32 // slots by slice
-	sortedRows []int32
-	seen       [64]int64
-	marked     [64]int
-	fresh      []uint32
-	members    []member // of the running totals
-	slice      []uint8  // within its chunk
+	kept, late         []int32
+	times, ids         []int64 // of the block
+	slots              []uint32
+	created            []bool
+	sorted             []uint32 // slots by slice
+	sortedRows         []int32
+	seen               [64]int64
+	marked             [64]int
+	ofKeys, found      []uint32 // by way of the directory
+	missed, missedRows []int32
+	made               []bool
+	fresh              []uint32
+	members            []member // of the running totals
+	slice              []uint8  // within its chunk
 }
 
 func (in *input) open(s *sliced, schema *core.Schema) {
@@ -223,9 +226,8 @@ func (s *sliced) block(from, to int) error {
 	ids := in.ids[:n]
 	least, most := in.cut.slices(times, low, high, ids)
 	one := s.place(from, sel, ids, least, most)
-	s.hash(from, to, sel)
 	slots := in.slots[:n]
-	made, err := s.table.UpsertGroupedRange(in.groups, in.keys, in.hashes, in.sel, from, to, slots, in.created[:n])
+	made, err := s.find(from, to, sel, slots)
 	if err != nil {
 		return err
 	}
@@ -306,6 +308,59 @@ func (s *sliced) place(from int, sel []int32, ids []int64, least, most int64) (o
 		chunks[row] = first + int64(q)
 	}
 	return one
+}
+
+// find finds or makes the rows of the table of rows [from, to), and marks those made.
+func (s *sliced) find(from, to int, sel []int32, slots []uint32) (made int, err error) {
+	in, d := &s.input, s.directory
+	if d == nil || len(s.config.Keys) == 0 {
+		s.hash(from, to, sel)
+		return s.table.UpsertGroupedRange(in.groups, in.keys, in.hashes, in.sel, from, to, slots, in.created[:len(slots)])
+	}
+	// By way of the directory, which is smaller, and whose hashes the batch has: it knows the key's recent chunks.
+	n := len(slots)
+	in.ofKeys, in.missed = resize(in.ofKeys, n), resize(in.missed, n)
+	ofKeys := in.ofKeys
+	if _, err := d.table.UpsertRange(in.keys[:len(in.keys)-1], in.base, in.sel, from, to, ofKeys, nil); err != nil {
+		return 0, err
+	}
+	recent, chunks, ids := [2]int{d.table.Ints(d.recent[0]).Offset, d.table.Ints(d.recent[1]).Offset}, in.chunks.Int64s(), s.table.Ints(s.bits-1)
+	keys := d.table.Ints(d.refs)
+	missed := 0
+	for i, key := range ofKeys {
+		row := from + i
+		if sel != nil {
+			row = int(sel[i])
+		}
+		id := chunks[row]
+		slot := uint32(keys.Words[int(key)*keys.Stride+recent[id&1]]) - 1
+		slots[i] = slot
+		if at := uint(slot)*uint(ids.Stride) + uint(ids.Offset); at >= uint(len(ids.Words)) || ids.Words[at] != id { // none: far outside
+			in.missed[missed] = int32(i)
+			missed++
+		}
+	}
+	created := in.created[:n]
+	clear(created)
+	if missed == 0 {
+		return 0, nil
+	}
+	in.missedRows, in.found, in.made = resize(in.missedRows, missed), resize(in.found, missed), resize(in.made, missed)
+	for k, i := range in.missed[:missed] {
+		in.missedRows[k] = int32(from) + i
+		if sel != nil {
+			in.missedRows[k] = sel[i]
+		}
+	}
+	s.hash(0, 0, in.missedRows)
+	if made, err = s.table.UpsertGrouped(in.groups, in.keys, in.hashes, in.missedRows, 0, in.found, in.made); err != nil {
+		return made, err
+	}
+	for k, i := range in.missed[:missed] {
+		slots[i], created[i] = in.found[k], in.made[k]
+		keys.Words[int(ofKeys[i])*keys.Stride+recent[chunks[in.missedRows[k]]&1]] = int64(in.found[k]) + 1
+	}
+	return made, nil
 }
 
 // hash computes the hashes of keys and chunk, and the key groups, of rows [from, to).

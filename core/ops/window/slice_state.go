@@ -251,7 +251,7 @@ func (s *sliced) free(closed int64) error {
 			if err := s.retractUpTo((c.id + 1) * s.k); err != nil {
 				return err
 			}
-			if err := s.leave(c.slots); err != nil {
+			if err := s.leave(c); err != nil {
 				return err
 			}
 		}
@@ -276,12 +276,15 @@ func (s *sliced) free(closed int64) error {
 }
 
 // leave takes the chunk's rows out of the directory.
-func (s *sliced) leave(slots []uint32) error {
+func (s *sliced) leave(c *chunk) error {
 	d := s.directory
-	refs := d.table.Ints(d.refs)
+	refs, recent := d.table.Ints(d.refs), d.table.Ints(d.recent[c.id&1])
 	s.dst = s.dst[:0]
-	for _, slot := range slots {
+	for _, slot := range c.slots {
 		key := s.keyOf[slot]
+		if recent.At(key) == int64(slot)+1 {
+			recent.Set(key, 0)
+		}
 		left := refs.At(key) - 1
 		refs.Set(key, left)
 		if left == 0 {
