@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
@@ -103,6 +104,8 @@ func intReader[T int16 | int32 | int64](k core.Kind) reader {
 	switch k.Width() {
 	case 1:
 		return readEach(func(x int8) T { return T(x) })
+	case int(unsafe.Sizeof(T(0))):
+		return readSame[T]
 	case 2:
 		return readEach(func(x int16) T { return T(x) })
 	case 4:
@@ -115,8 +118,12 @@ func intReader[T int16 | int32 | int64](k core.Kind) reader {
 func readSame[T any](v *core.Vector, r rows) error {
 	values := core.Values[T](v)
 	if r.sel == nil {
+		to := r.base
 		for i, x := range values[:r.n] {
-			*(*T)(r.at(i)) = x
+			if i > 0 { // no pointer behind the last row
+				to = unsafe.Add(to, r.stride)
+			}
+			*(*T)(to) = x
 		}
 		return nil
 	}

@@ -96,18 +96,18 @@ func failure(operator string, err error) *FunctionError {
 
 // guard is deferred around calls of a user's function: it turns a panic, and an error that err holds, into a FunctionError about row *at of b.
 func guard(operator string, b *core.Batch, at *int, err *error) {
-	failed := failure(operator, nil)
-	if p := recover(); p != nil {
+	p := recover()
+	if p == nil && *err == nil {
+		return
+	}
+	failed := failure(operator, *err)
+	if p != nil {
 		if e, ok := p.(error); ok {
 			failed.Err = e
 		} else {
 			failed.Err = fmt.Errorf("%v", p)
 		}
 		failed.Panicked, failed.Stack = true, []byte(userStack())
-	} else if *err == nil {
-		return
-	} else {
-		failed.Err = *err
 	}
 	if b != nil && *at >= 0 && *at < b.Rows() {
 		failed.Row = rowText(b, b.Row(*at))

@@ -107,6 +107,7 @@ type filter[T any] struct {
 	in   typed[T]
 	keep func(*T) (bool, error)
 	ctx  *core.OperatorContext
+	at   int // row that the function has, for errors; -1: none
 }
 
 // Open implements core.Operator.
@@ -128,16 +129,16 @@ func (f *filter[T]) Process(_ int, b *core.Batch, out core.Emitter) error {
 }
 
 func (f *filter[T]) narrow(b *core.Batch) (err error) {
-	at := -1
-	defer guard(f.name, b, &at, &err)
+	f.at = -1
+	defer guard(f.name, b, &f.at, &err)
 	if err := f.in.read(b); err != nil {
-		at = rowOf(err)
+		f.at = rowOf(err)
 		return err
 	}
 	sel := b.SelBuffer(len(f.in.rows))
 	n := 0
 	for i := range f.in.rows {
-		at = i
+		f.at = i
 		keep, err := f.keep(&f.in.rows[i])
 		if err != nil {
 			return err
@@ -147,7 +148,7 @@ func (f *filter[T]) narrow(b *core.Batch) (err error) {
 			n++
 		}
 	}
-	at = -1
+	f.at = -1
 	b.Sel = sel[:n]
 	return nil
 }
@@ -168,6 +169,7 @@ type mapper[In, Out any] struct {
 	out  typed[Out]
 	f    func(*In) (Out, error)
 	pool *core.BatchPool
+	at   int // row that the function has, for errors; -1: none
 }
 
 // Open implements core.Operator.
@@ -200,18 +202,25 @@ func (m *mapper[In, Out]) Process(_ int, b *core.Batch, out core.Emitter) error 
 }
 
 func (m *mapper[In, Out]) apply(b *core.Batch) (err error) {
-	at := -1
-	defer guard(m.name, b, &at, &err)
+	m.at = -1
+	defer guard(m.name, b, &m.at, &err)
 	if err := m.in.read(b); err != nil {
-		at = rowOf(err)
+		m.at = rowOf(err)
 		return err
 	}
-	outs := m.out.room(len(m.in.rows))
-	for i := range m.in.rows {
-		at = i
-		if outs[i], err = m.f(&m.in.rows[i]); err != nil {
+	return m.rows(m.in.rows, m.out.room(len(m.in.rows)))
+}
+
+// rows calls the function for each row.
+func (m *mapper[In, Out]) rows(in []In, outs []Out) error {
+	outs = outs[:len(in)]
+	for i := range in {
+		m.at = i
+		made, err := m.f(&in[i])
+		if err != nil {
 			return err
 		}
+		outs[i] = made
 	}
 	return nil
 }
