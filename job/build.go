@@ -299,6 +299,7 @@ func (b *builder) stream(n *named, path []*named) plan.Node {
 			return plan.NewDeduplicate(at("deduplicate"), in, d.Strings("key"), d.Duration("ttl"), d.String("clock") == "processing")
 		},
 		func() (plan.Node, error) { return b.project(c, in, at("select")) },
+		func() (plan.Node, error) { return b.process(n, c, in) },
 		func() (plan.Node, error) { return b.aggregate(n, c, in, at("aggregate")) },
 	} {
 		next, err := step()

@@ -74,6 +74,7 @@ var StreamFields = []connector.Field{
 	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
 	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
+	{Name: "process", Type: connector.Object, Fields: ProcessFields, Doc: "A function of the program: one that it has registered by `stream.RegisterFunc`. A program of your own is a `main` of one line, `cli.Main()`."},
 	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation or the window; without them the whole stream goes to one worker."},
 	{Name: "window", Type: connector.Object, Shorthand: "type", Fields: WindowFields, Doc: "Aggregates over windows of time or of rows instead of running ones: `{tumbling: 5m}`, `{sliding: 15m, every: 5m}`, `{cumulating: 1h, step: 1m}`, `{session: 10m}`, `{count: 100}`, `{count: 100, every: 10}` or `global`. The stream has the key columns, `window_start` and `window_end` (where there are such), the aggregates, and `kind`: `early`, `final` or `late`."},
 	{Name: "trigger", Type: connector.Object, Shorthand: "type", Fields: TriggerFields, Doc: "When a window speaks. Default: at its end; count windows at their count; the global window never."},
@@ -82,6 +83,13 @@ var StreamFields = []connector.Field{
 	{Name: "late", Type: connector.String, Example: "late_rides", Doc: "Makes a stream of this name from the late rows, with the columns that the window reads from. Without it they are dropped and counted."},
 	{Name: "aggregate", Type: connector.Any, Doc: "Aggregates: `name: expression` (the reference of functions lists them). Without a window they are running ones: the stream has the key columns and these, and is a changelog: each row replaces the row before it of the same key.", Schema: selectSchema},
 	{Name: "emit", Type: connector.Enum, Enum: []string{"per-batch", "every-row"}, Default: "per-batch", Doc: "How often an aggregation speaks: once per changed key and input batch, or once per row."},
+}
+
+// ProcessFields are the keys of a stream's process.
+var ProcessFields = []connector.Field{
+	{Name: "function", Type: connector.String, Required: true, Example: "fraud", Doc: "The name under which the program has registered it."},
+	{Name: "options", Type: connector.StringMap, Doc: "What the function is told."},
+	{Name: "sides", Type: connector.StringMap, Example: "{rejected: rejected_rides}", Doc: "The function's further outputs, as streams: `output: stream`."},
 }
 
 // JoinFields are the keys of a stream's join.

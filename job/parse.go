@@ -94,6 +94,8 @@ type named struct {
 
 	late   *named    // the stream whose late rows this one is; nil: it has an entry of its own
 	lateOf plan.Node // late rows of this stream, once it is built
+	side   string    // of late: which further output of its function this one is; "": its late rows
+	sides  map[string]plan.Node
 }
 
 func (b *builder) build(root *spec.Node) {
@@ -180,7 +182,28 @@ func (b *builder) collect(section, kind string) {
 	for _, n := range slices.Clone(b.order) { // late rows are streams, too
 		if kind == "stream" && n.kind == kind && n.entry != nil && n.entry.Kind == spec.Map {
 			b.collectLate(n)
+			b.collectSides(n)
 		}
+	}
+}
+
+// collectSides registers the streams that a function's further outputs are.
+func (b *builder) collectSides(of *named) {
+	sides := of.entry.Get("process").Get("sides")
+	if sides == nil || sides.Kind != spec.Map {
+		return
+	}
+	for _, e := range sides.Entries {
+		if e.Value == nil || e.Value.Kind != spec.Scalar || e.Value.Broken {
+			continue
+		}
+		if was := b.names[e.Value.Value]; was != nil {
+			b.report.Errorf(e.Value.Pos, "streams.%s.process.sides.%s: %q is the name of a %s already (line %d)", of.name, e.Key, e.Value.Value, was.kind, was.pos.Line)
+			continue
+		}
+		n := &named{name: e.Value.Value, pos: e.Value.Pos, kind: "stream", late: of, side: e.Key, reads: []*named{of}}
+		b.names[n.name] = n
+		b.order = append(b.order, n)
 	}
 }
 
@@ -232,6 +255,9 @@ func (b *builder) resolve(n *named, path []*named) plan.Node {
 	if n.late != nil {
 		if b.resolve(n.late, append(path, n)) != nil {
 			n.node = n.late.lateOf
+			if n.side != "" {
+				n.node = n.late.sides[n.side]
+			}
 		}
 	} else if n.kind == "source" {
 		n.node = b.source(n)

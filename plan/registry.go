@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -10,7 +11,38 @@ import (
 // What a program has registered under a name, for specifications to use. Programs register in their init functions.
 var registry struct {
 	sync.Mutex
-	triggers map[string]func() window.Trigger
+	triggers  map[string]func() window.Trigger
+	functions map[string]Function
+}
+
+// Function is a piece of a plan under a name: it puts operators on a stream. It returns what comes out, and further outputs by name.
+type Function func(at Place, in Node, options map[string]string) (out Node, sides map[string]Node, err error)
+
+// RegisterFunction gives a function a name. It panics when the name is taken: a mistake of the program.
+func RegisterFunction(name string, f Function) {
+	registry.Lock()
+	defer registry.Unlock()
+	if registry.functions == nil {
+		registry.functions = map[string]Function{}
+	}
+	if registry.functions[name] != nil {
+		panic("plan: the function " + name + " is registered twice")
+	}
+	registry.functions[name] = f
+}
+
+// LookupFunction returns the function of that name, nil when there is none.
+func LookupFunction(name string) Function {
+	registry.Lock()
+	defer registry.Unlock()
+	return registry.functions[name]
+}
+
+// Functions returns the names, sorted.
+func Functions() []string {
+	registry.Lock()
+	defer registry.Unlock()
+	return slices.Sorted(maps.Keys(registry.functions))
 }
 
 // RegisterTrigger gives triggers a name. It panics when the name is taken: a mistake of the program.

@@ -20,6 +20,7 @@ type Env struct {
 	name     string
 	set      []string
 	fresh    bool
+	prefix   string // of operators' names
 	logger   *slog.Logger
 	names    map[string]bool
 	sinks    []*plan.Sink
@@ -91,7 +92,7 @@ func (e *Env) Err() error {
 
 // place names an operator and finds the line of the program that makes it. Names are those of state: they must be unique and stay.
 func (e *Env) place(name string) plan.Place {
-	at := plan.Place{Name: name, Pos: caller()}
+	at := plan.Place{Name: e.prefix + name, Pos: caller()}
 	if name == "" {
 		e.fail(at, fmt.Errorf("an operator needs a name: its state is found by it"))
 	} else if e.names[name] {
