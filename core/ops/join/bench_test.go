@@ -29,7 +29,6 @@ type benchInput struct {
 	hashes [2][][]uint64
 	values *core.Vector
 	jitter []int64
-	times  []*core.Vector // written afresh for each batch
 	pool   *core.BatchPool
 	acc    *memory.Account
 	at     int

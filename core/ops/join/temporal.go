@@ -65,7 +65,6 @@ type Temporal struct {
 	gone     []uint32
 	times    []int64
 	one      [1]uint32
-	oneTime  [1]int64
 }
 
 const fieldEnd = "is the end" // a version that ends the one before
