@@ -94,6 +94,9 @@ func newStatus() *cobra.Command {
 				return printJSON(c.OutOrStdout(), standing(dir, m))
 			}
 			printStanding(c.OutOrStdout(), dir, m)
+			if m != nil {
+				printWhy(c.OutOrStdout(), server.Why(pastReport(m, plannedTimes(c, &f, args[0])), m.Time))
+			}
 			return nil
 		},
 	}
@@ -194,11 +197,16 @@ func printReport(w io.Writer, r server.Report) {
 		}
 		fmt.Fprintln(w)
 	}
-	if why := server.Why(r, time.Now()); len(why) > 0 {
+	printWhy(w, server.Why(r, time.Now()))
+}
+
+// printWhy is the line of the status that says what stands in the way of results.
+func printWhy(w io.Writer, why []server.Finding) {
+	if len(why) > 0 {
 		fmt.Fprintf(w, "  why: %s\n", why[0])
-		if len(why) > 1 {
-			fmt.Fprintf(w, "       and %d more (turbo why)\n", len(why)-1)
-		}
+	}
+	if len(why) > 1 {
+		fmt.Fprintf(w, "       and %d more (turbo why)\n", len(why)-1)
 	}
 }
 

@@ -94,7 +94,7 @@ func plannedTimes(c *cobra.Command, f *jobFlags, arg string) map[string]*plan.Wa
 
 // pastReport is a report of a job as its last checkpoint saw it.
 func pastReport(m *ckpt.Manifest, marks map[string]*plan.Watermark) server.Report {
-	r := server.Report{Job: m.Job, Parallelism: m.Parallelism}
+	r := server.Report{Job: m.Job, Parallelism: m.Parallelism, Finished: m.Finished}
 	for _, t := range m.Totals {
 		k := t.Counters
 		r.Nodes = append(r.Nodes, server.Node{Node: t.Operator, Label: labelOf(t.Operator), In: k.In, Out: k.Out, Filtered: k.Filtered, Deduplicated: k.Deduplicated,

@@ -121,3 +121,30 @@ func TestWhyWindowsDoNotSpeak(t *testing.T) {
 		})
 	}
 }
+
+// A job that has ended with rows in windows that nothing closes says so, in why and in the status.
+func TestWhyAfterTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	spec := filepath.Join(dir, "job.yaml")
+	text := `
+name: ended
+engine: {checkpoint: {dir: ` + filepath.Join(dir, "state") + `}}
+sources:
+  s: {connector: generator, rows: 11, schema: {v: INT, ts: TIMESTAMP(3)}, watermark: {column: ts}}
+streams:
+  w: {from: s, window: {tumbling: 1h, clock: processing}, aggregate: {n: COUNT(*)}}
+sinks:
+  o: {from: w, connector: blackhole}
+`
+	if err := os.WriteFile(spec, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := turbo(t, "run", spec); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, command := range []string{"why", "status"} {
+		if out, err := turbo(t, command, spec); err != nil || !strings.Contains(out, "window w has 11 rows and has not spoken before its input ended") {
+			t.Errorf("%s (%v):\n%s", command, err, out)
+		}
+	}
+}

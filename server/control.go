@@ -36,6 +36,7 @@ type Report struct {
 	Restarts    int              `json:"restarts"`
 	LastError   string           `json:"last_error,omitempty"`
 	Restored    uint64           `json:"restored,omitempty"` // the checkpoint that the process began with
+	Finished    bool             `json:"finished,omitempty"` // of a job judged by its last checkpoint: its input was read to the end
 	Checkpoints Checkpoints      `json:"checkpoints"`
 	Lag         *int64           `json:"lag,omitempty"` // records still to read; nil: not known
 	Nodes       []Node           `json:"nodes"`

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ func Why(r Report, now time.Time) []Finding {
 	for _, s := range r.Sources {
 		w.source(s)
 	}
+	w.idle()
 	for i := range r.Nodes {
 		w.node(&r.Nodes[i])
 	}
@@ -132,6 +134,28 @@ func (w *why) source(s SourceTimes) {
 	}
 }
 
+// idle says that event time stands still because nobody moves it: every split that has not ended is idle, in every source.
+func (w *why) idle() {
+	idle, high := 0, (*time.Time)(nil)
+	for _, s := range w.r.Sources {
+		for i := range s.Splits {
+			switch p := &s.Splits[i]; {
+			case p.Ended:
+			case !p.Idle:
+				return
+			default:
+				idle++
+				if p.Watermark != nil && (high == nil || p.Watermark.After(*high)) {
+					high = p.Watermark
+				}
+			}
+		}
+	}
+	if idle > 0 && high != nil {
+		w.add("windows that end later wait for rows that are later", "event time stands still: all splits are idle, the furthest one at %s", stamp(high))
+	}
+}
+
 func idleHelp(s SourceTimes) string {
 	if s.IdleTimeout > 0 {
 		return "it counts as idle after " + spec.FormatDuration(s.IdleTimeout)
@@ -187,6 +211,10 @@ func (w *why) node(n *Node) {
 
 // waiting says what a window without results waits for.
 func (w *why) waiting(n *Node, name string) {
+	if w.r.Finished {
+		w.add("the end of the input closes windows of event time only", "%s has %s rows and has not spoken before its input ended: its windows count by the clock, or rows that have not come, or have no trigger", name, count(n.In))
+		return
+	}
 	if len(w.r.Sources) == 0 {
 		w.add("give a source a watermark, or use clock: processing", "%s has %s rows and has not spoken: no source has event time", name, count(n.In))
 		return
@@ -220,6 +248,8 @@ func stamp(t *time.Time) string { return t.Format("2006-01-02 15:04:05.999") }
 // span rounds a duration to two units.
 func span(d time.Duration) string {
 	switch {
+	case d == math.MaxInt64:
+		return "more than 292 years" // where a time.Duration ends
 	case d >= 365*24*time.Hour:
 		return fmt.Sprintf("%d years", int(d.Hours()/24/365))
 	case d >= 48*time.Hour:

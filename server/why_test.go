@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,13 @@ func TestWhy(t *testing.T) {
 			"there is no watermark of `rides`: rides/1 has not brought a row with an event time, for 1 min; set `idle-timeout` in its watermark"},
 		"idle and ended ones hold nothing": {Report{State: "running", Nodes: []Node{busy}, Sources: []SourceTimes{rides(split("rides/0", at(0), 0),
 			SplitTime{ID: "rides/1", Watermark: at(-time.Hour), Silent: time.Hour, Idle: true}, SplitTime{ID: "rides/2", Watermark: at(-time.Hour), Silent: time.Hour, Ended: true})}}, ""},
+		"all are idle": {Report{State: "running", Nodes: []Node{busy}, Sources: []SourceTimes{rides(SplitTime{ID: "rides/1", Watermark: at(-time.Hour), Silent: time.Hour, Idle: true}, SplitTime{ID: "rides/2", Watermark: &far, Ended: true})}},
+			"watermark of `rides`: a row of rides/2 has taken it to 2999-01-01 00:00:00, 973 years ahead of the clock: rows from before that are late; set max-future-skew in its watermark, and such rows go to the dead letters\n" +
+				"event time stands still: all splits are idle, the furthest one at 2026-03-01 11:00:00; windows that end later wait for rows that are later"},
+		"a window by the clock, at the end": {Report{Finished: true, Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 11}}, Sources: []SourceTimes{rides(split("rides/0", at(0), 0))}},
+			"window w has 11 rows and has not spoken before its input ended: its windows count by the clock, or rows that have not come, or have no trigger; the end of the input closes windows of event time only"},
+		"292 years behind": {Report{Nodes: []Node{busy}, Sources: []SourceTimes{rides(split("rides/0", at(0), 0), split("rides/1", at(-time.Hour), math.MaxInt64))}},
+			"watermark of `rides` stands at 2026-03-01 11:00:00: rides/1 is more than 292 years behind the furthest one; set `idle-timeout` in its watermark"},
 		"soon idle": {Report{State: "running", Nodes: []Node{busy}, Sources: []SourceTimes{{Node: "rides/source", IdleTimeout: time.Minute, Splits: []SplitTime{split("rides/0", at(0), 0), split("rides/1", at(-time.Hour), 10*time.Second)}}}},
 			"watermark of `rides` stands at 2026-03-01 11:00:00: rides/1 has been silent for 10 s; it counts as idle after 1m"},
 		"a row from the year 2999": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 900, Late: 899, Out: 1}}, Sources: []SourceTimes{rides(split("rides/0", &far, 0))}},
