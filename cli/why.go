@@ -114,7 +114,7 @@ func pastReport(m *ckpt.Manifest, marks map[string]*plan.Watermark) server.Repor
 			newest = max(newest, p.Watermark)
 		}
 		for _, p := range s.Splits {
-			y := server.SplitTime{ID: p.ID, Idle: p.Idle}
+			y := server.SplitTime{ID: p.ID, Idle: p.Idle, Ended: m.Finished}
 			if p.Watermark != core.MinTime && p.Watermark != core.MaxTime {
 				at := p.Watermark.Std()
 				y.Watermark = &at
