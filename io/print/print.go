@@ -6,9 +6,11 @@ package print
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,10 +104,20 @@ func (s *sink) appendRow(dst []byte, b *core.Batch, row int) []byte {
 		if v.Null(row) {
 			dst = append(dst, "NULL"...)
 		} else {
-			dst = v.AppendText(dst, row)
+			from := len(dst)
+			dst = oneLine(v.AppendText(dst, row), from)
 		}
 	}
 	return append(dst, '\n')
+}
+
+// oneLine escapes the line ends in dst[from:]: a row is a line.
+func oneLine(dst []byte, from int) []byte {
+	if bytes.IndexByte(dst[from:], '\n') < 0 && bytes.IndexByte(dst[from:], '\r') < 0 {
+		return dst
+	}
+	text := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(string(dst[from:]))
+	return append(dst[:from], text...)
 }
 
 func (w *writer) Tick(context.Context, time.Time) error { return nil }
