@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/ops/process"
+	"turbo/memory"
 	"turbo/plan"
 )
 
@@ -103,6 +105,11 @@ func guard(operator string, b *core.Batch, at *int, err *error) {
 	failed := failure(operator, *err)
 	if p != nil {
 		if e, ok := p.(error); ok {
+			var limit *memory.LimitError
+			if errors.As(e, &limit) { // the engine's refusal, not the function's failure
+				*err = e
+				return
+			}
 			failed.Err = e
 		} else {
 			failed.Err = fmt.Errorf("%v", p)
