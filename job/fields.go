@@ -123,13 +123,13 @@ var WindowFields = []connector.Field{
 	{Name: "tumbling", Type: connector.Duration, Example: "5m", Doc: "Windows of this length, one after the other."},
 	{Name: "sliding", Type: connector.Duration, Example: "15m", Doc: "Windows of this length, one `every` so often."},
 	{Name: "cumulating", Type: connector.Duration, Example: "1h", Doc: "Windows that begin at multiples of this length and grow by `step` up to it."},
-	{Name: "session", Type: connector.String, Example: "10m", Doc: "Rows of a key that are less than this gap apart; or the column that has each row's gap, an INTERVAL DAY TO SECOND or an integer of milliseconds."},
+	{Name: "session", Type: connector.String, Example: "10m", Doc: "Rows of a key that are at most this gap apart; or the column that has each row's gap, an INTERVAL DAY TO SECOND or an integer of milliseconds."},
 	{Name: "count", Type: connector.Int, Min: "1", Example: "100", Doc: "Windows of so many rows of a key."},
 	{Name: "every", Type: connector.String, Example: "5m", Doc: "sliding: the time between the starts of two windows. count: after how many rows of a key a window of the last `count` rows speaks."},
 	{Name: "step", Type: connector.Duration, Example: "1m", Doc: "cumulating: by how much windows grow."},
 	{Name: "offset", Type: connector.Duration, Default: "0", Doc: "Moves the windows against the multiples of their length since 1970 (in `zone`)."},
 	{Name: "zone", Type: connector.String, Example: "Europe/Berlin", Doc: "The time zone in which windows of whole days or hours begin, over changes of its clocks, too. Default: UTC."},
-	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time counts: event time (the source needs a watermark, the stream its column) or the clock."},
+	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time counts: event time (the source needs a watermark, the stream its column) or the clock. Windows of the clock that are open at the end of bounded input do not speak, as in Flink."},
 }
 
 // TriggerFields are the keys of a stream's trigger.
