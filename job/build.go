@@ -261,6 +261,12 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 
 func (b *builder) stream(n *named, path []*named) plan.Node {
 	c := n.config
+	for _, key := range []string{"join", "filter", "deduplicate", "process", "window", "trigger", "evictor"} {
+		if v := n.entry.Get(key); v != nil && v.Kind == spec.Null {
+			b.report.Errorf(n.entry.KeyPos(key), "%s.%s: has no value: give it one, or leave the key out", c.Path(), key)
+			return nil
+		}
+	}
 	var in plan.Node
 	switch {
 	case c.Has("join") && c.Has("from"):
