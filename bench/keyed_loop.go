@@ -22,15 +22,15 @@ type handRows struct {
 }
 
 // handRing is a single-producer single-consumer ring.
-type handRing struct {
+type handRing[T any] struct {
 	head  atomic.Uint64
 	_     [56]byte
 	tail  atomic.Uint64
 	_     [56]byte
-	slots [16]*handRows
+	slots [16]*T
 }
 
-func (r *handRing) push(b *handRows) bool {
+func (r *handRing[T]) push(b *T) bool {
 	t := r.tail.Load()
 	if t-r.head.Load() == uint64(len(r.slots)) {
 		return false
@@ -40,7 +40,7 @@ func (r *handRing) push(b *handRows) bool {
 	return true
 }
 
-func (r *handRing) pop() *handRows {
+func (r *handRing[T]) pop() *T {
 	h := r.head.Load()
 	if h == r.tail.Load() {
 		return nil
@@ -127,10 +127,10 @@ type handWorker struct {
 	left    int // batches of input still to scatter
 	at      int
 	open    [keyedWorkers]*handRows
-	to      [keyedWorkers]*handRing
-	from    [keyedWorkers]*handRing
-	back    [keyedWorkers]*handRing // empty batches from the receivers
-	giving  [keyedWorkers]*handRing // empty batches to the senders
+	to      [keyedWorkers]*handRing[handRows]
+	from    [keyedWorkers]*handRing[handRows]
+	back    [keyedWorkers]*handRing[handRows] // empty batches from the receivers
+	giving  [keyedWorkers]*handRing[handRows] // empty batches to the senders
 	table   *handTable
 	out     *updates
 	hashes  [handBatch / 2]uint64
@@ -236,7 +236,7 @@ func keyedLoop(input []keyedInput, repeat int, check bool) (Run, error) {
 	}
 	for s := range workers {
 		for r := range workers {
-			way, back := new(handRing), new(handRing)
+			way, back := new(handRing[handRows]), new(handRing[handRows])
 			workers[s].to[r], workers[r].from[s] = way, way
 			workers[s].back[r], workers[r].giving[s] = back, back
 			workers[s].open[r] = new(handRows)

@@ -86,45 +86,16 @@ type windowWorker struct {
 	shift    int64
 	greatest int64
 	open     [windowWorkers]*handTimed
-	to       [windowWorkers]*timedRing
-	from     [windowWorkers]*timedRing
-	back     [windowWorkers]*timedRing
-	giving   [windowWorkers]*timedRing
+	to       [windowWorkers]*handRing[handTimed]
+	from     [windowWorkers]*handRing[handTimed]
+	back     [windowWorkers]*handRing[handTimed]
+	giving   [windowWorkers]*handRing[handTimed]
 	marks    [windowWorkers]int64
 	next     int64 // end of the next window to come out
 	table    windowTable
 	out      windowResults
 	hashes   [handBatch / 2]uint64
 	k, e, s  [handBatch]int64
-}
-
-// timedRing is a single-producer single-consumer ring.
-type timedRing struct {
-	head  atomic.Uint64
-	_     [56]byte
-	tail  atomic.Uint64
-	_     [56]byte
-	slots [16]*handTimed
-}
-
-func (r *timedRing) push(b *handTimed) bool {
-	t := r.tail.Load()
-	if t-r.head.Load() == uint64(len(r.slots)) {
-		return false
-	}
-	r.slots[t%uint64(len(r.slots))] = b
-	r.tail.Store(t + 1)
-	return true
-}
-
-func (r *timedRing) pop() *handTimed {
-	h := r.head.Load()
-	if h == r.tail.Load() {
-		return nil
-	}
-	b := r.slots[h%uint64(len(r.slots))]
-	r.head.Store(h + 1)
-	return b
 }
 
 func (w *windowWorker) fresh(r int) *handTimed {
@@ -261,7 +232,7 @@ func windowLoop(input []timedInput, repeat int) (Run, windowResults, error) {
 	}
 	for s := range workers {
 		for r := range workers {
-			way, back := new(timedRing), new(timedRing)
+			way, back := new(handRing[handTimed]), new(handRing[handTimed])
 			workers[s].to[r], workers[r].from[s] = way, way
 			workers[s].back[r], workers[r].giving[s] = back, back
 			workers[s].open[r] = new(handTimed)
