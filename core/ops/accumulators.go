@@ -90,10 +90,10 @@ func (a *Accumulators) Emit(out []*core.Vector, slots []uint32) error {
 	return nil
 }
 
-// Merges reports whether the order in which the rows of windows' slices came does not matter for the result: FIRST_VALUE and LAST_VALUE depend on it.
+// Merges reports whether the order in which the rows of windows' slices came does not matter for the result: FIRST_VALUE and ARRAY_AGG depend on it.
 func Merges(calls []Call) bool {
 	for _, c := range calls {
-		if c.Function == FirstValue || c.Function == LastValue {
+		if c.Function.spec().Ordered {
 			return false
 		}
 	}
@@ -132,12 +132,21 @@ func (c Call) stateFields(argument core.Type) []core.Field {
 			sum = core.Of(core.Float64)
 		}
 		return []core.Field{field(" sum", number(sum)), field(" count", core.Of(core.Int64).Required())}
+	case VarPop, VarSamp, StddevPop, StddevSamp:
+		float := core.Of(core.Float64).Required()
+		return []core.Field{field(" count", core.Of(core.Int64).Required()), field(" mean", float), field(" squares", float)}
+	}
+	if c.Function.spec().encoding != nil {
+		return []core.Field{field("", core.Of(core.Bytes))}
 	}
 	return []core.Field{field("", argument.Optional())}
 }
 
 // accumulator makes the aggregate whose state begins at field of t.
 func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumulator, error) {
+	if c.Function.spec().encoding != nil {
+		return c.encodedAccumulator(t, field, argument)
+	}
 	of := t.Fields()[field].Type
 	s := single{table: t, field: field, kind: of.Kind, required: of.NotNull}
 	switch k := argument.Kind; c.Function {
@@ -207,6 +216,8 @@ func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumu
 		case k.Width() == 8:
 			return &leastInts[int64]{s, c.Function == Max}, nil
 		}
+	case VarPop, VarSamp, StddevPop, StddevSamp:
+		return newVariance(t, field, c.Function, argument), nil
 	case FirstValue:
 		return &anyValue{s, never, neverWins}, nil
 	case LastValue:

@@ -9,26 +9,38 @@ import (
 // Function is an aggregate function.
 type Function uint8
 
-// The aggregate functions. Nulls in the argument count for none of them; the result over nothing but nulls is null (0 for COUNT).
+// The aggregate functions. Nulls in the argument count for none of them but ARRAY_AGG; the result over nothing but nulls is null (0 for the counts).
+// What each does stands in the table of functions, which is the reference.
 const (
-	Count      Function = iota // COUNT(*) without an argument: rows; COUNT(x): rows where x is not null. BIGINT NOT NULL
-	Sum                        // integers: BIGINT; FLOAT, DOUBLE: DOUBLE; DECIMAL(p, s): DECIMAL(38, s). Overflow is an error
-	Min                        // least value, of the argument's type; NaN is larger than every number
-	Max                        // greatest value, likewise
-	Avg                        // DECIMAL(p, s): DECIMAL(38, max(s, 6)), rounded half away from zero; other numbers: DOUBLE
-	FirstValue                 // the first value that is not null
-	LastValue                  // the last value that is not null
+	Count Function = iota
+	Sum
+	Min
+	Max
+	Avg
+	FirstValue
+	LastValue
+	VarPop
+	VarSamp
+	StddevPop
+	StddevSamp
+	CountDistinct
+	ApproxCountDistinct
+	ApproxQuantile
+	Median
+	TopK
+	ArrayAgg
+	StringAgg
+	firstUser // those that programs register have the numbers from here on
 )
 
-var functionNames = [...]string{"COUNT", "SUM", "MIN", "MAX", "AVG", "FIRST_VALUE", "LAST_VALUE"}
+// String returns the SQL name; COUNT(DISTINCT x) has COUNT_DISTINCT.
+func (f Function) String() string { return f.spec().Name }
 
-// String returns the SQL name.
-func (f Function) String() string { return functionNames[f] }
-
-// ParseFunction returns the function of that upper case SQL name.
+// ParseFunction returns the function of that upper case name (or other name), those of programs too.
 func ParseFunction(name string) (Function, bool) {
-	for i, n := range functionNames {
-		if n == name {
+	list := specs()
+	for i := range list {
+		if list[i].has(name) {
 			return Function(i), true
 		}
 	}
@@ -37,30 +49,7 @@ func ParseFunction(name string) (Function, bool) {
 
 // ResultType returns the type of f over an argument. COUNT takes any; COUNT(*) has the zero Type.
 func (f Function) ResultType(argument core.Type) (core.Type, error) {
-	t := argument
-	switch k := argument.Kind; f {
-	case Count:
-		return core.Of(core.Int64).Required(), nil
-	case Sum, Avg:
-		switch {
-		case k == core.Decimal && f == Sum:
-			t = core.DecimalOf(38, int(argument.Scale))
-		case k == core.Decimal:
-			t = core.DecimalOf(38, max(int(argument.Scale), 6))
-		case k.IsInteger() && f == Sum:
-			t = core.Of(core.Int64)
-		case k.IsNumeric():
-			t = core.Of(core.Float64)
-		default:
-			return t, fmt.Errorf("%v needs a number, this is %v", f, argument.Optional())
-		}
-		t.NotNull = argument.NotNull
-	case Min, Max:
-		if k.IsNested() {
-			return t, fmt.Errorf("%v needs a type with an order, this is %v", f, argument.Optional())
-		}
-	}
-	return t, nil
+	return f.spec().result(argument)
 }
 
 // Call is one aggregate of an Aggregate.
@@ -68,4 +57,66 @@ type Call struct {
 	Function Function
 	Argument int    // input column, -1 for COUNT(*)
 	Name     string // of the output column
+	// Parameters are the constants after the argument, as CheckParameters returns them.
+	Parameters []any
+}
+
+// ParameterKind is the kind of a parameter, and so the Go type of its value.
+type ParameterKind uint8
+
+// The kinds of parameters.
+const (
+	FloatParameter  ParameterKind = iota // float64
+	IntParameter                         // int64
+	StringParameter                      // string
+)
+
+var parameterKinds = [...]string{"a number", "an integer", "a string"}
+
+// Parameter describes a constant that a function takes after its argument.
+type Parameter struct {
+	Name string
+	Kind ParameterKind
+	// Least and Most bound a number when Most is larger than Least.
+	Least, Most float64
+	// Default is the value when there is none; nil: the parameter is required.
+	Default any
+}
+
+// CheckParameters returns the parameters with their defaults, each of its kind. With an error it returns the number of the parameter at fault (from 0).
+func (f Function) CheckParameters(given []any) (checked []any, at int, err error) {
+	spec := f.spec()
+	if len(given) > len(spec.Parameters) {
+		return nil, len(spec.Parameters), fmt.Errorf("%v takes %s, here are %d", f, spec.arguments(), len(given)+1)
+	}
+	for i, p := range spec.Parameters {
+		x := p.Default
+		if i < len(given) {
+			x = given[i]
+		}
+		if x == nil {
+			return nil, i, fmt.Errorf("%v takes %s: %s is missing", f, spec.arguments(), p.Name)
+		}
+		if n, ok := x.(int64); ok && p.Kind == FloatParameter {
+			x = float64(n)
+		}
+		var number float64
+		fits := false
+		switch v := x.(type) {
+		case float64:
+			number, fits = v, p.Kind == FloatParameter
+		case int64:
+			number, fits = float64(v), p.Kind == IntParameter
+		case string:
+			fits = p.Kind == StringParameter
+		}
+		if !fits {
+			return nil, i, fmt.Errorf("%v: %s is %s, not %v", f, p.Name, parameterKinds[p.Kind], x)
+		}
+		if p.Kind != StringParameter && p.Most > p.Least && !(number >= p.Least && number <= p.Most) {
+			return nil, i, fmt.Errorf("%v: %s is %v, it must lie between %v and %v", f, p.Name, x, p.Least, p.Most)
+		}
+		checked = append(checked, x)
+	}
+	return checked, 0, nil
 }

@@ -8,8 +8,8 @@ import (
 	"turbo/state"
 )
 
-// Running is accumulators from which merged state can be taken back exactly: COUNT, and SUM and AVG of integers and decimals (sums of floats would drift).
-// A SUM that can be null has a count of the states in it that are not.
+// Running is accumulators from which merged state can be taken back exactly: COUNT, and SUM and AVG of integers and decimals (sums of floats would drift),
+// quantiles, and functions of programs that say so. A SUM that can be null has a count of the states in it that are not.
 type Running struct {
 	*Accumulators
 	counts []int // by call: the field of the count, or -1
@@ -31,13 +31,7 @@ type runOptions struct {
 // Retracts reports whether NewRunning can be made for the calls.
 func Retracts(calls []Call, input *core.Schema) bool {
 	for _, c := range calls {
-		switch k := c.argument(input).Kind; c.Function {
-		case Count:
-		case Sum, Avg:
-			if k == core.Float32 || k == core.Float64 {
-				return false
-			}
-		default:
+		if takes := c.Function.spec().retracts; takes == nil || !takes(c.argument(input)) {
 			return false
 		}
 	}
@@ -48,11 +42,16 @@ func Retracts(calls []Call, input *core.Schema) bool {
 func RunningFields(calls []Call, input *core.Schema) []core.Field {
 	out := StateFields(calls, input)
 	for _, c := range calls {
-		if c.Function == Sum && !c.argument(input).NotNull {
+		if c.countsStates(input) {
 			out = append(out, core.Field{Name: c.Name + " states", Type: core.Of(core.Int64).Required()})
 		}
 	}
 	return out
+}
+
+// countsStates reports whether a running state has a count of the merged states that are not null.
+func (c Call) countsStates(input *core.Schema) bool {
+	return (c.Function == Sum || c.Function.spec().encoding != nil) && !c.argument(input).NotNull
 }
 
 // NewRunning returns the accumulators whose RunningFields stand in table from the field first on.
@@ -68,7 +67,7 @@ func NewRunning(calls []Call, input *core.Schema, table *state.Table, first int)
 			return nil, fmt.Errorf("%v of %v cannot be taken back", c.Function, c.argument(input))
 		}
 		r.counts = append(r.counts, -1)
-		if c.Function == Sum && !c.argument(input).NotNull {
+		if c.countsStates(input) {
 			r.counts[i] = next
 			next++
 		}
@@ -105,7 +104,7 @@ func (r *Running) Clear(slots []uint32) {
 	}
 }
 
-// nullable is a SUM.
+// nullable is an accumulator with a count of states.
 type nullable interface{ of() *single }
 
 func (a *single) of() *single { return a }

@@ -1,0 +1,264 @@
+package ops_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"turbo/core"
+	"turbo/core/ops"
+	"turbo/internal/testkit"
+	"turbo/memory"
+)
+
+// sumOfSquares is a program's aggregate that can be taken back.
+type sumOfSquares struct{}
+
+func (sumOfSquares) Create(dst []byte) []byte { return append(dst, '0') }
+
+func (sumOfSquares) Add(acc []byte, v *core.Vector, row int) ([]byte, error) {
+	x := v.Int64s()[row]
+	return sumText(acc, x*x), nil
+}
+
+func sumText(acc []byte, more int64) []byte {
+	n, _ := strconv.ParseInt(string(acc), 10, 64)
+	return strconv.AppendInt(acc[:0], n+more, 10)
+}
+
+func (sumOfSquares) Merge(acc, other []byte) ([]byte, error) {
+	n, err := strconv.ParseInt(string(other), 10, 64)
+	return sumText(acc, n), err
+}
+
+func (sumOfSquares) Retract(acc, other []byte) ([]byte, error) {
+	n, err := strconv.ParseInt(string(other), 10, 64)
+	return sumText(acc, -n), err
+}
+
+func (sumOfSquares) Result(out *core.Vector, acc []byte) error {
+	n, err := strconv.ParseInt(string(acc), 10, 64)
+	out.AppendInt64(n)
+	return err
+}
+
+var squares = func() ops.Function {
+	err := ops.RegisterAggregate(ops.UserAggregate{Name: "SUM_OF_SQUARES", Retracts: true,
+		Type: func(core.Type) (core.Type, error) { return core.Of(core.Int64), nil },
+		New:  func(core.Type, []any) (ops.Aggregator, error) { return sumOfSquares{}, nil }})
+	if err != nil {
+		panic(err)
+	}
+	f, _ := ops.ParseFunction("SUM_OF_SQUARES")
+	return f
+}()
+
+func moreCalls() (calls []ops.Call) {
+	for f := ops.VarPop; f <= ops.ArrayAgg; f++ {
+		c := ops.Call{Function: f, Name: f.String()}
+		switch f {
+		case ops.ApproxQuantile:
+			c.Parameters = []any{0.9}
+		case ops.TopK:
+			c.Parameters = []any{int64(3)}
+		}
+		calls = append(calls, c)
+	}
+	return append(calls, ops.Call{Function: squares, Name: "squares"})
+}
+
+func emitOne(t *testing.T, m mergeTable, account *memory.Account, calls []ops.Call, typ core.Type, slot uint32) (out []*core.Vector) {
+	for _, c := range calls {
+		r, err := c.Function.ResultType(typ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, core.NewVector(account, r, 1))
+	}
+	if err := m.Emit(out, []uint32{slot}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestMoreFunctions compares each function with the simplest loop over all values, where the rows came to one slot and to two that were merged.
+func TestMoreFunctions(t *testing.T) {
+	account := memory.NewPool(0).Account("op")
+	typ := core.Of(core.Int64)
+	input := core.NewSchema(core.Field{Name: "v", Type: typ})
+	calls := moreCalls()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for round := range 120 {
+		m := newMergeTable(t, account, calls, input, 3)
+		var values []int64
+		var array []string
+		for part := range uint32(2) {
+			for range rng.IntN(4) {
+				n := rng.IntN(1 << rng.IntN(10))
+				v, slots := core.NewVector(account, typ, n), make([]uint32, n)
+				for i := range n {
+					x := rng.Int64N(1<<(1+round%30)) - 100
+					if slots[i] = part; rng.IntN(2) == 0 {
+						slots[i] = 2 // is not compared
+					}
+					if rng.IntN(4) == 0 {
+						v.AppendNull()
+					} else {
+						v.AppendInt64(x)
+					}
+				}
+				for i := range n { // part 0's rows come first
+					if slots[i] != part {
+						continue
+					}
+					array = append(array, testkit.Format(v, i))
+					if !v.Null(i) {
+						values = append(values, v.Int64s()[i])
+					}
+				}
+				if err := m.Update([]*core.Vector{v}, ops.Rows{Slots: slots}); err != nil {
+					t.Fatal(err)
+				}
+				v.Release()
+			}
+		}
+		if err := m.Merge([]uint32{0}, m.Accumulators, []uint32{1}); err != nil {
+			t.Fatal(err)
+		}
+		compareMore(t, emitOne(t, m, account, calls, typ, 0), values, array)
+		m.Clear([]uint32{0})
+		compareMore(t, emitOne(t, m, account, calls, typ, 0), nil, nil)
+		m.Close()
+	}
+}
+
+func compareMore(t *testing.T, out []*core.Vector, values []int64, array []string) {
+	t.Helper()
+	n := float64(len(values))
+	mean, m2, total := 0.0, 0.0, int64(0)
+	for _, x := range values {
+		mean += float64(x) / n
+		total += x * x
+	}
+	for _, x := range values {
+		m2 += (float64(x) - mean) * (float64(x) - mean)
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	distinct := len(slices.Compact(slices.Clone(sorted)))
+	at := func(q float64) float64 { return float64(sorted[int(q*(n-1))]) }
+	close := func(f ops.Function, want, relative float64, present bool) {
+		t.Helper()
+		v := out[f-ops.VarPop]
+		if v.Null(0) != !present {
+			t.Fatalf("%v of %d: null is %v", f, len(values), v.Null(0))
+		}
+		if !present {
+			return
+		}
+		got := 0.0
+		if v.Type.Kind == core.Int64 {
+			got = float64(v.Int64s()[0])
+		} else {
+			got = v.Float64s()[0]
+		}
+		if math.Abs(got-want) > relative*math.Abs(want)+1e-9 {
+			t.Fatalf("%v of %d: %v, want %v", f, len(values), got, want)
+		}
+	}
+	some := len(values) > 0
+	close(ops.VarPop, m2/n, 1e-9, some)
+	close(ops.StddevPop, math.Sqrt(m2/n), 1e-9, some)
+	close(ops.VarSamp, m2/(n-1), 1e-9, n > 1)
+	close(ops.StddevSamp, math.Sqrt(m2/(n-1)), 1e-9, n > 1)
+	close(ops.CountDistinct, float64(distinct), 0, true)
+	bound := 0.0
+	if distinct > 256 {
+		bound = 0.065 // four standard errors
+	}
+	close(ops.ApproxCountDistinct, float64(distinct), bound, true)
+	if some {
+		close(ops.ApproxQuantile, at(0.9), 0.01, true)
+		close(ops.Median, at(0.5), 0.01, true)
+	} else {
+		close(ops.Median, 0, 0, false)
+	}
+	want := "null"
+	if some {
+		slices.Reverse(sorted)
+		want = "[" + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(sorted[:min(3, len(sorted))])), ", "), "[]") + "]"
+	}
+	squash := func(s string) string { return strings.ReplaceAll(s, " ", "") }
+	if got := testkit.Format(out[ops.TopK-ops.VarPop], 0); squash(got) != squash(want) {
+		t.Fatalf("TOP_K: %s, want %s", got, want)
+	}
+	if want = "null"; len(array) > 0 {
+		want = "[" + strings.Join(array, ",") + "]"
+	}
+	if got := testkit.Format(out[ops.ArrayAgg-ops.VarPop], 0); squash(got) != want {
+		t.Fatalf("ARRAY_AGG: %s, want %s", got, want)
+	}
+	if v := out[len(out)-1]; v.Null(0) == some || some && v.Int64s()[0] != total {
+		t.Fatalf("a program's function: %s, want %d", testkit.Format(v, 0), total)
+	}
+	for _, v := range out {
+		v.Release()
+	}
+}
+
+// TestCheckParameters refuses what no call may have.
+func TestCheckParameters(t *testing.T) {
+	for _, c := range []struct {
+		f     ops.Function
+		given []any
+		want  string
+	}{
+		{ops.ApproxQuantile, nil, "q is missing"}, {ops.ApproxQuantile, []any{1.5}, "between 0 and 1"}, {ops.ApproxQuantile, []any{"a"}, "q is a number"},
+		{ops.TopK, []any{int64(0)}, "between 1 and 10000"}, {ops.TopK, []any{1.5}, "an integer"}, {ops.Sum, []any{int64(1)}, "SUM takes (x)"},
+		{ops.ApproxQuantile, []any{int64(1)}, ""}, {ops.StringAgg, nil, ""},
+	} {
+		if _, _, err := c.f.CheckParameters(c.given); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Error(c.f, c.given, err)
+		}
+	}
+}
+
+// TestEncodedTypes: COUNT(DISTINCT x), TOP_K and ARRAY_AGG take every type that their rules allow.
+func TestEncodedTypes(t *testing.T) {
+	for _, typ := range testkit.Types() {
+		input := core.NewSchema(core.Field{Name: "v", Type: typ})
+		for _, c := range moreCalls() {
+			if c.Function == squares {
+				continue
+			}
+			if _, err := c.Function.ResultType(typ); err != nil {
+				continue
+			}
+			account := memory.NewPool(0).Account("op")
+			m := newMergeTable(t, account, []ops.Call{c}, input, 1)
+			v := testkit.RandomVector(rand.New(rand.NewPCG(1, 1)), account, typ, 40, 0.2, 30)
+			slots := make([]uint32, 40)
+			for range 2 { // the same values once more
+				if err := m.Update([]*core.Vector{v}, ops.Rows{Slots: slots}); err != nil {
+					t.Fatal(c.Function, typ, err)
+				}
+			}
+			seen := map[string]bool{}
+			for i := range v.Len() {
+				if text := testkit.Format(v, i); !v.Null(i) {
+					seen[text] = true
+				}
+			}
+			out := emitOne(t, m, account, []ops.Call{c}, typ, 0)[0]
+			if (c.Function == ops.CountDistinct || c.Function == ops.ApproxCountDistinct) && typ.Kind != core.Map {
+				if got := out.Int64s()[0]; got != int64(len(seen)) && typ.Kind != core.Float32 && typ.Kind != core.Float64 {
+					t.Error(c.Function, typ, got, len(seen))
+				}
+			}
+			m.Close()
+		}
+	}
+}
