@@ -1,49 +1,15 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"turbo/core"
 	"turbo/core/expr"
+	"turbo/core/ops"
 )
-
-// AggregateFunctions are the names of the aggregates, sorted.
-var AggregateFunctions = []string{"AVG", "COUNT", "LAST_VALUE", "MAX", "MIN", "SUM"}
-
-// AggregateType returns the type of an aggregate's result. argument is nil for COUNT(*). The reason of a refusal is "".
-func AggregateType(function string, argument *core.Type) (t core.Type, reason string) {
-	if function == "COUNT" {
-		return core.Of(core.Int64).Required(), ""
-	}
-	if argument == nil {
-		return t, function + "(*) has no meaning, only COUNT(*) has"
-	}
-	switch function {
-	case "SUM", "AVG":
-		switch k := argument.Kind; {
-		case k == core.Decimal:
-			t = core.DecimalOf(38, int(argument.Scale))
-			if function == "AVG" {
-				t = core.DecimalOf(38, max(int(argument.Scale), 6))
-			}
-		case k.IsInteger() && function == "SUM":
-			t = core.Of(core.Int64)
-		case k.IsNumeric():
-			t = core.Of(core.Float64)
-		default:
-			return t, function + " needs a number, this is " + argument.Optional().String()
-		}
-		t.NotNull = argument.NotNull
-		return t, ""
-	case "MIN", "MAX":
-		if argument.Kind.IsNested() {
-			return t, function + " needs a type with an order, this is " + argument.Optional().String()
-		}
-	}
-	return *argument, ""
-}
 
 // AggregateColumn is one checked column of an aggregation: an expression of keys and aggregates, such as
 // SUM(a * 2) / COUNT(*).
@@ -57,9 +23,11 @@ type AggregateColumn struct {
 }
 
 type aggregateCall struct {
-	function string
-	argument *Expr // nil for COUNT(*)
-	at       expr.Span
+	function   ops.Function
+	parameters []any
+	argument   *Expr // nil for COUNT(*)
+	result     core.Type
+	at         expr.Span
 }
 
 // NewAggregateColumn checks the text of an aggregation's column over the input's schema; columns outside of aggregates
@@ -79,11 +47,11 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 	expr.Walk(node, func(n expr.Node) bool {
 		switch n := n.(type) {
 		case *expr.Call:
-			if slices.Contains(AggregateFunctions, n.Name) {
-				c.call(n, input, fail)
+			if f, ok := aggregateFunction(n.Name); ok {
+				c.call(n, f, input, fail)
 				return false
 			}
-			if near := core.Nearest(n.Name, AggregateFunctions); near != "" && len(n.Args) == 1 {
+			if near := core.Nearest(n.Name, ops.FunctionNames()); near != "" && len(n.Args) == 1 {
 				fail(n.Pos(), "unknown aggregate "+n.Written+", did you mean "+near+"?")
 				return false
 			}
@@ -99,7 +67,7 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 		return true
 	})
 	if err == nil && len(c.calls) == 0 {
-		fail(node.Pos(), "there is no aggregate: "+strings.Join(AggregateFunctions, ", "))
+		fail(node.Pos(), "there is no aggregate: "+strings.Join(ops.FunctionNames(), ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -116,9 +84,8 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 		}
 		var hidden []string
 		for i, call := range c.calls {
-			t, _ := AggregateType(call.function, typeOfArgument(call.argument))
 			hidden = append(hidden, hiddenName(i))
-			post.Fields = append(post.Fields, core.Field{Name: hidden[i], Type: t})
+			post.Fields = append(post.Fields, core.Field{Name: hidden[i], Type: call.result})
 		}
 		rewritten, offsets := c.post(hidden)
 		if _, mistake := NewExpr(rewritten, post); mistake != nil {
@@ -132,11 +99,10 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 	return c, nil
 }
 
-func typeOfArgument(e *Expr) *core.Type {
-	if e == nil {
-		return nil
-	}
-	return &e.Type
+// aggregateFunction returns the function of an upper case name in SQL.
+func aggregateFunction(name string) (ops.Function, bool) {
+	f, ok := ops.ParseFunction(name)
+	return f, ok && f != ops.CountDistinct // which is COUNT(DISTINCT x)
 }
 
 func suggest(name string, known []string) string {
@@ -147,42 +113,131 @@ func suggest(name string, known []string) string {
 }
 
 // call checks one aggregate.
-func (c *AggregateColumn) call(n *expr.Call, input *core.Schema, fail func(int, string)) {
-	call := aggregateCall{function: n.Name, at: expr.Span{From: n.Pos(), To: n.End()}}
+func (c *AggregateColumn) call(n *expr.Call, f ops.Function, input *core.Schema, fail func(int, string)) {
+	call := aggregateCall{function: f, at: expr.Span{From: n.Pos(), To: n.End()}}
+	if n.Distinct {
+		if f != ops.Count || len(n.Args) != 1 {
+			fail(n.Pos(), "DISTINCT is supported in COUNT(DISTINCT x) only")
+			return
+		}
+		call.function = ops.CountDistinct
+	}
+	var argument core.Type
 	switch {
-	case n.Distinct:
-		fail(n.Pos(), n.Name+"(DISTINCT ...) is not supported in a running aggregate")
-		return
 	case n.Star:
-	case len(n.Args) != 1:
+		if f != ops.Count {
+			fail(n.Pos(), n.Name+"(*) has no meaning, only COUNT(*) has")
+			return
+		}
+	case len(n.Args) == 0 || len(n.Args) > 1 && len(f.Spec().Parameters) == 0:
 		fail(n.Pos(), n.Name+" takes one argument, here are "+strconv.Itoa(len(n.Args)))
 		return
 	default:
-		nested := false
-		expr.Walk(n.Args[0], func(m expr.Node) bool {
-			if inner, ok := m.(*expr.Call); ok && slices.Contains(AggregateFunctions, inner.Name) {
-				nested = true
-				fail(inner.Pos(), "an aggregate cannot stand inside another")
+		for _, a := range n.Args {
+			nested := false
+			expr.Walk(a, func(m expr.Node) bool {
+				if inner, ok := m.(*expr.Call); ok {
+					if _, ok = aggregateFunction(inner.Name); ok {
+						nested = true
+						fail(inner.Pos(), "an aggregate cannot stand inside another")
+					}
+				}
+				return !nested
+			})
+			if nested {
+				return
 			}
-			return !nested
-		})
-		if nested {
-			return
 		}
 		from := n.Args[0].Pos()
-		argument, err := NewExpr(c.text[from:n.Args[0].End()], input)
+		e, err := NewExpr(c.text[from:n.Args[0].End()], input)
 		if err != nil {
 			offset, message, _ := Offset(err)
 			fail(from+offset, message)
 			return
 		}
-		call.argument = argument
+		call.argument, argument = e, e.Type
+		if !call.constants(n, fail) {
+			return
+		}
 	}
-	if _, reason := AggregateType(call.function, typeOfArgument(call.argument)); reason != "" {
-		fail(n.Pos(), reason)
+	var err error
+	if call.result, err = call.function.ResultType(argument); err != nil {
+		fail(n.Pos(), err.Error())
 		return
 	}
 	c.calls = append(c.calls, call)
+}
+
+// constants reads the arguments after the first, which are the function's parameters.
+func (c *aggregateCall) constants(n *expr.Call, fail func(int, string)) bool {
+	var given []any
+	for _, a := range n.Args[1:] {
+		x, ok := constant(a)
+		if !ok {
+			fail(a.Pos(), "this argument of "+n.Name+" must be a number or a string as it is written, not an expression")
+			return false
+		}
+		given = append(given, x)
+	}
+	checked, at, err := c.function.CheckParameters(given)
+	if err != nil {
+		place := n.Pos()
+		if at+1 < len(n.Args) {
+			place = n.Args[at+1].Pos()
+		}
+		fail(place, err.Error())
+		return false
+	}
+	c.parameters = checked
+	return true
+}
+
+// constant returns the int64, float64 or string of a literal.
+func constant(n expr.Node) (any, bool) {
+	l, ok := n.(*expr.Literal)
+	if !ok {
+		return nil, false
+	}
+	switch l.Kind {
+	case expr.LiteralString:
+		return l.Text, true
+	case expr.LiteralNumber:
+		if i, err := strconv.ParseInt(l.Text, 10, 64); err == nil {
+			return i, true
+		}
+		x, err := strconv.ParseFloat(l.Text, 64)
+		return x, err == nil
+	}
+	return nil, false
+}
+
+// plan returns the aggregate under the name of its output.
+func (c *aggregateCall) plan(output, argument string) Call {
+	return Call{Function: c.function.String(), Parameters: c.parameters, Argument: argument, Output: core.Field{Name: output, Type: c.result}}
+}
+
+// text writes the call over an argument.
+func (c *Call) text(argument string) string {
+	if c.Function == ops.CountDistinct.String() {
+		return "COUNT(DISTINCT " + argument + ")"
+	}
+	for _, p := range c.Parameters {
+		if s, ok := p.(string); ok {
+			argument += ", '" + strings.ReplaceAll(s, "'", "''") + "'"
+		} else {
+			argument += fmt.Sprintf(", %v", p)
+		}
+	}
+	return c.Function + "(" + argument + ")"
+}
+
+// Bind returns the aggregate over the input's column of that index.
+func (c *Call) Bind(argument int) (ops.Call, error) {
+	f, ok := ops.ParseFunction(c.Function)
+	if !ok {
+		return ops.Call{}, fmt.Errorf("there is no aggregate function %s", c.Function)
+	}
+	return ops.Call{Function: f, Argument: argument, Name: c.Output.Name, Parameters: c.Parameters}, nil
 }
 
 // post returns the expression with its aggregates replaced by the columns hidden, and the way from an offset in it back
@@ -260,20 +315,18 @@ func NewAggregate(at Place, in Node, keys []string, columns []*AggregateColumn, 
 		taken[c.Name] = true
 		var hidden []string
 		for _, call := range c.calls {
-			made := Call{Function: call.function}
+			argument := ""
 			if call.argument != nil {
-				made.Argument = call.argument.AsColumn(input)
-				if made.Argument == "" {
-					made.Argument = "$" + call.argument.Node.String()
+				if argument = call.argument.AsColumn(input); argument == "" {
+					argument = "$" + call.argument.Node.String()
 				}
-				add(made.Argument, call.argument)
+				add(argument, call.argument)
 			}
-			t, _ := AggregateType(call.function, typeOfArgument(call.argument))
 			name := c.Name
 			if !c.bare {
 				name = hiddenName(len(aggregate.Calls))
 			}
-			made.Output = core.Field{Name: name, Type: t}
+			made := call.plan(name, argument)
 			aggregate.Calls = append(aggregate.Calls, made)
 			output.Fields = append(output.Fields, made.Output)
 			hidden = append(hidden, name)

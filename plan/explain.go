@@ -127,7 +127,7 @@ func explainNode(b *strings.Builder, n Node, number map[Node]int) {
 			if call.ArgumentIndex < 0 {
 				argument = "*"
 			}
-			line("column", "%s = %s(%s) %s", columnText(call.Output.Name), call.Function, argument, call.Output.Type.Optional())
+			line("column", "%s = %s %s", columnText(call.Output.Name), call.text(argument), call.Output.Type.Optional())
 		}
 		unit := "one update per changed key and input batch"
 		if n.EveryRow {

@@ -148,7 +148,8 @@ type Aggregate struct {
 
 // Call is one aggregate of an Aggregate.
 type Call struct {
-	Function string // upper case: COUNT, SUM, MIN, MAX, AVG, FIRST_VALUE, LAST_VALUE
+	Function   string // the name of an ops.Function
+	Parameters []any  // its constants
 	// Argument is the input column; "" for COUNT(*).
 	Argument string
 	// ArgumentIndex is its index in the input, -1 for COUNT(*). Set by Finish.

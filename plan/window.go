@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"turbo/core"
-	"turbo/core/ops"
 	"turbo/core/ops/window"
 	"turbo/internal/spec"
 )
@@ -58,13 +57,13 @@ func NewWindow(at Place, in Node, keys []string, w Window, columns []*AggregateC
 	for _, c := range columns {
 		var hidden []string
 		for _, call := range c.calls {
-			made := Call{Function: call.function}
+			argument := ""
 			if call.argument != nil {
-				if made.Argument = call.argument.AsColumn(input); made.Argument == "" {
-					made.Argument = "$" + call.argument.Node.String()
-					if !added[made.Argument] {
-						added[made.Argument] = true
-						arguments.Columns = append(arguments.Columns, Column{Name: made.Argument, Expr: call.argument})
+				if argument = call.argument.AsColumn(input); argument == "" {
+					argument = "$" + call.argument.Node.String()
+					if !added[argument] {
+						added[argument] = true
+						arguments.Columns = append(arguments.Columns, Column{Name: argument, Expr: call.argument})
 					}
 				}
 			}
@@ -72,9 +71,7 @@ func NewWindow(at Place, in Node, keys []string, w Window, columns []*AggregateC
 			if !c.bare {
 				name = hiddenName(len(s.calls))
 			}
-			t, _ := AggregateType(call.function, typeOfArgument(call.argument))
-			made.Output = core.Field{Name: name, Type: t}
-			s.calls = append(s.calls, made)
+			s.calls = append(s.calls, call.plan(name, argument))
 			hidden = append(hidden, name)
 		}
 		bare = bare && c.bare
@@ -179,15 +176,15 @@ func (s *windowSpec) Bind(inputs []*core.Schema) (Bound, error) {
 		return Bound{}, err
 	}
 	for _, call := range s.calls {
-		f, ok := ops.ParseFunction(call.Function)
-		if !ok {
-			return Bound{}, fmt.Errorf("there is no aggregate function %s", call.Function)
-		}
 		argument := -1
 		if call.Argument != "" {
 			argument = input.Index(call.Argument)
 		}
-		c.Calls = append(c.Calls, ops.Call{Function: f, Argument: argument, Name: call.Output.Name})
+		made, err := call.Bind(argument)
+		if err != nil {
+			return Bound{}, err
+		}
+		c.Calls = append(c.Calls, made)
 	}
 	output, err := c.Schema(input)
 	if err != nil {
@@ -213,7 +210,7 @@ func (s *windowSpec) Explain(line func(key, format string, args ...any)) {
 		if argument == "" {
 			argument = "*"
 		}
-		line("column", "%s = %s(%s) %s", columnText(c.Output.Name), c.Function, argument, c.Output.Type.Optional())
+		line("column", "%s = %s %s", columnText(c.Output.Name), c.text(argument), c.Output.Type.Optional())
 	}
 	late := "dropped and counted"
 	if s.Late {
@@ -232,7 +229,7 @@ func (s *windowSpec) Signature(fixed, free func(name, value string)) {
 		fixed("evictor", e)
 	}
 	for _, c := range s.calls {
-		fixed("column "+c.Output.Name, fmt.Sprintf("%s(%s) %s", c.Function, c.Argument, c.Output.Type))
+		fixed("column "+c.Output.Name, fmt.Sprintf("%s %s", c.text(c.Argument), c.Output.Type))
 	}
 	free("allowed-lateness", micros(s.Config.Lateness))
 }

@@ -12,11 +12,11 @@ import (
 func (b *builder) aggregate(n *plan.Aggregate) (*task.Node, error) {
 	config := ops.AggregateConfig{Keys: n.KeyIndexes, EveryRow: n.EveryRow, Before: n.Before}
 	for _, c := range n.Calls {
-		f, ok := ops.ParseFunction(c.Function)
-		if !ok {
-			return nil, fmt.Errorf("%s: there is no aggregate function %s", n.ID, c.Function)
+		call, err := c.Bind(c.ArgumentIndex)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.ID, err)
 		}
-		config.Calls = append(config.Calls, ops.Call{Function: f, Argument: c.ArgumentIndex, Name: c.Output.Name})
+		config.Calls = append(config.Calls, call)
 	}
 	return b.put(&task.Node{ID: n.ID, Label: "aggregate " + n.Name, Schema: n.Schema, Inputs: b.forward(n),
 		Operator: func() core.Operator { return ops.NewAggregate(config) }}), nil
