@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 
 	"turbo/core"
 )
@@ -122,15 +123,33 @@ func parseExamples(text string) []Example {
 }
 
 // aggregates are known only to be refused with a helpful message.
-var aggregates = wordSet("COUNT SUM MIN MAX AVG LAST_VALUE FIRST_VALUE COLLECT LISTAGG STDDEV_POP STDDEV_SAMP VAR_POP VAR_SAMP ROW_NUMBER RANK DENSE_RANK LAG LEAD")
+var aggregates struct {
+	sync.RWMutex
+	names map[string]bool
+}
 
-// IsAggregate tells whether name, in any case, is an aggregate or window function: Compile refuses those, the planner takes them out before.
-func IsAggregate(name string) bool { return aggregates[strings.ToUpper(name)] }
+// ReserveAggregates says that names, in upper case, are aggregate functions: Compile refuses those, the planner takes them out before.
+func ReserveAggregates(names ...string) {
+	aggregates.Lock()
+	defer aggregates.Unlock()
+	if aggregates.names == nil {
+		aggregates.names = wordSet("ROW_NUMBER RANK DENSE_RANK LAG LEAD")
+	}
+	for _, n := range names {
+		aggregates.names[n] = true
+	}
+}
+
+func isAggregate(name string) bool {
+	aggregates.RLock()
+	defer aggregates.RUnlock()
+	return aggregates.names[name]
+}
 
 func (b *binder) call(n *Call) (op, error) {
 	f := functions[n.Name]
 	if f == nil {
-		if aggregates[n.Name] {
+		if isAggregate(n.Name) {
 			return nil, b.errorf(n, "%s is an aggregate function, which cannot stand in a scalar expression", n.Name)
 		}
 		if near := core.Nearest(n.Name, Functions()); near != "" {

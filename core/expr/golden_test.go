@@ -209,6 +209,8 @@ func runCase(account *memory.Account, src string, bindings []binding, opts Optio
 	return result
 }
 
+func init() { ReserveAggregates("SUM") } // core/ops does it for all
+
 // TestGolden runs testdata/*.txt. A line is
 //
 //	expression | name TYPE = value; ... | result : TYPE

@@ -12,6 +12,7 @@ import (
 // a slot. Slots that are written have been announced to the table (Upsert of a new one, Touch, TouchDistinct). A new row's accumulators
 // are those of no input row.
 type Accumulators struct {
+	input  *core.Schema
 	calls  []Call
 	fields []int // of the table: the first one of each
 	list   []accumulator
@@ -28,7 +29,7 @@ func StateFields(calls []Call, input *core.Schema) []core.Field {
 
 // NewAccumulators returns the accumulators whose StateFields stand in table from the field first on (keys are counted).
 func NewAccumulators(calls []Call, input *core.Schema, table *state.Table, first int) (*Accumulators, error) {
-	a := &Accumulators{calls: calls}
+	a := &Accumulators{input: input, calls: calls}
 	for _, c := range calls {
 		acc, err := c.accumulator(table, first, c.argument(input))
 		if err != nil {
@@ -57,7 +58,7 @@ func (a *Accumulators) update(i int, columns []*core.Vector, r Rows) error {
 		argument = columns[c]
 	}
 	if err := a.list[i].update(argument, r); err != nil {
-		return fmt.Errorf("%s: %w", a.calls[i].Name, err)
+		return fmt.Errorf("%s: %w", a.calls[i].Name, ofRow(err, a.input, columns))
 	}
 	return nil
 }

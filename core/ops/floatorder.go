@@ -21,7 +21,10 @@ func orderedFloat(v *core.Vector, i int) uint64 {
 		}
 		return uint64(bits) << 32
 	}
-	x := v.Float64s()[i]
+	return orderedBits(v.Float64s()[i])
+}
+
+func orderedBits(x float64) uint64 {
 	bits := math.Float64bits(x + 0)
 	switch {
 	case x != x:

@@ -9,7 +9,7 @@ import (
 // Function is an aggregate function.
 type Function uint8
 
-// The aggregate functions. Nulls in the argument count for none of them but ARRAY_AGG; the result over nothing but nulls is null (0 for the counts).
+// The aggregate functions. Nulls in the argument count for none of them but COUNT(*) and ARRAY_AGG; the result over nothing but nulls is null (0 for the counts).
 // What each does stands in the table of functions, which is the reference.
 const (
 	Count Function = iota
@@ -26,9 +26,11 @@ const (
 	CountDistinct
 	ApproxCountDistinct
 	ApproxQuantile
+	Percentile
 	Median
 	TopK
 	ArrayAgg
+	Collect
 	StringAgg
 	firstUser // those that programs register have the numbers from here on
 )

@@ -18,26 +18,28 @@ import (
 // sumOfSquares is a program's aggregate that can be taken back.
 type sumOfSquares struct{}
 
-func (sumOfSquares) Create(dst []byte) []byte { return append(dst, '0') }
-
-func (sumOfSquares) Add(acc []byte, v *core.Vector, row int) ([]byte, error) {
-	x := v.Int64s()[row]
-	return sumText(acc, x*x), nil
+func (sumOfSquares) Add(dst, old []byte, v *core.Vector, rows []int32, at *int32) ([]byte, error) {
+	more := int64(0)
+	for _, *at = range rows {
+		x := v.Int64s()[*at]
+		more += x * x
+	}
+	return sumText(dst, old, more), nil
 }
 
-func sumText(acc []byte, more int64) []byte {
-	n, _ := strconv.ParseInt(string(acc), 10, 64)
-	return strconv.AppendInt(acc[:0], n+more, 10)
+func sumText(dst, old []byte, more int64) []byte {
+	n, _ := strconv.ParseInt(string(old), 10, 64)
+	return strconv.AppendInt(dst, n+more, 10)
 }
 
-func (sumOfSquares) Merge(acc, other []byte) ([]byte, error) {
+func (sumOfSquares) Merge(dst, old, other []byte) ([]byte, error) {
 	n, err := strconv.ParseInt(string(other), 10, 64)
-	return sumText(acc, n), err
+	return sumText(dst, old, n), err
 }
 
-func (sumOfSquares) Retract(acc, other []byte) ([]byte, error) {
+func (sumOfSquares) Retract(dst, old, other []byte) ([]byte, error) {
 	n, err := strconv.ParseInt(string(other), 10, 64)
-	return sumText(acc, -n), err
+	return sumText(dst, old, -n), err
 }
 
 func (sumOfSquares) Result(out *core.Vector, acc []byte) error {
@@ -58,10 +60,10 @@ var squares = func() ops.Function {
 }()
 
 func moreCalls() (calls []ops.Call) {
-	for f := ops.VarPop; f <= ops.ArrayAgg; f++ {
+	for f := ops.VarPop; f <= ops.Collect; f++ {
 		c := ops.Call{Function: f, Name: f.String()}
 		switch f {
-		case ops.ApproxQuantile:
+		case ops.ApproxQuantile, ops.Percentile:
 			c.Parameters = []any{0.9}
 		case ops.TopK:
 			c.Parameters = []any{int64(3)}
@@ -182,7 +184,13 @@ func compareMore(t *testing.T, out []*core.Vector, values []int64, array []strin
 	close(ops.ApproxCountDistinct, float64(distinct), bound, true)
 	if some {
 		close(ops.ApproxQuantile, at(0.9), 0.01, true)
-		close(ops.Median, at(0.5), 0.01, true)
+		exact := func(q float64) float64 {
+			low := math.Floor(q * (n - 1))
+			part := q*(n-1) - low
+			return float64(sorted[int(low)])*(1-part) + float64(sorted[min(int(low)+1, len(sorted)-1)])*part
+		}
+		close(ops.Percentile, exact(0.9), 0, true)
+		close(ops.Median, exact(0.5), 0, true)
 	} else {
 		close(ops.Median, 0, 0, false)
 	}
@@ -200,6 +208,13 @@ func compareMore(t *testing.T, out []*core.Vector, values []int64, array []strin
 	}
 	if got := testkit.Format(out[ops.ArrayAgg-ops.VarPop], 0); squash(got) != want {
 		t.Fatalf("ARRAY_AGG: %s, want %s", got, want)
+	}
+	array = slices.DeleteFunc(array, func(s string) bool { return s == "null" })
+	if want = "null"; len(array) > 0 {
+		want = "[" + strings.Join(array, ",") + "]"
+	}
+	if got := testkit.Format(out[ops.Collect-ops.VarPop], 0); squash(got) != want {
+		t.Fatalf("COLLECT: %s, want %s", got, want)
 	}
 	if v := out[len(out)-1]; v.Null(0) == some || some && v.Int64s()[0] != total {
 		t.Fatalf("a program's function: %s, want %d", testkit.Format(v, 0), total)

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -27,14 +26,12 @@ type UserAggregate struct {
 }
 
 // Aggregator computes an aggregate over accumulators that it encodes itself; turbo keeps them in its state. Rows with a null argument do not come.
-// A result over no row is null. What is returned may be the slice that was passed, changed or appended to; other is not to be changed or kept.
+// A result over no row is null. Slices that are passed are not to be changed or kept, but dst, which the new accumulator is appended to and returned.
 type Aggregator interface {
-	// Create appends the accumulator of no row to dst.
-	Create(dst []byte) []byte
-	// Add adds row of argument.
-	Add(accumulator []byte, argument *core.Vector, row int) ([]byte, error)
-	// Merge adds another accumulator, whose rows are later.
-	Merge(accumulator, other []byte) ([]byte, error)
+	// Add makes the accumulator of old (nil: of no row) and rows of the argument. It sets *at to the row at hand, for the message when one fails.
+	Add(dst, old []byte, argument *core.Vector, rows []int32, at *int32) ([]byte, error)
+	// Merge makes the accumulator of two; the rows of other are later.
+	Merge(dst, old, other []byte) ([]byte, error)
 	// Result appends exactly one value to out.
 	Result(out *core.Vector, accumulator []byte) error
 }
@@ -42,7 +39,7 @@ type Aggregator interface {
 // Retracter is an Aggregator that can take back what Merge has added.
 type Retracter interface {
 	Aggregator
-	Retract(accumulator, other []byte) ([]byte, error)
+	Retract(dst, old, other []byte) ([]byte, error)
 }
 
 var registering sync.Mutex
@@ -78,7 +75,7 @@ func RegisterAggregate(u UserAggregate) error {
 		if _, ok := a.(Retracter); u.Retracts && !ok {
 			return nil, fmt.Errorf("aggregate %s: a %T has no Retract", u.Name, a)
 		}
-		return &userState{u.Name, a}, nil
+		return &userState{name: u.Name, Aggregator: a}, nil
 	}
 	list = append(list, s)
 	user.Store(&list)
@@ -87,71 +84,37 @@ func RegisterAggregate(u UserAggregate) error {
 
 // userState is a program's aggregator.
 type userState struct {
-	name string
+	operator, name string
 	Aggregator
 }
 
-// UserError is a failure, or a panic, of a program's aggregate function.
-type UserError struct {
-	Function string
-	Row      int // of the batch, -1 when it is not about one
-	Err      error
-	Stack    string // of a panic
-}
-
-// Error implements error.
-func (e *UserError) Error() string {
-	text := fmt.Sprintf("aggregate function %s: %v", e.Function, e.Err)
-	if e.Row >= 0 {
-		text = fmt.Sprintf("aggregate function %s, row %d of the batch: %v", e.Function, e.Row, e.Err)
-	}
-	if e.Stack != "" {
-		text += "\n" + e.Stack
-	}
-	return text
-}
-
-// Unwrap returns the cause.
-func (e *UserError) Unwrap() error { return e.Err }
-
-func (s *userState) guard(row *int, err *error) {
-	if r := recover(); r != nil {
-		*err = &UserError{s.name, *row, fmt.Errorf("panic: %v", r), string(debug.Stack())}
-	} else if *err != nil {
-		*err = &UserError{s.name, *row, *err, ""}
+// guard, deferred, makes what a call of the program's code ended with an error. row is the one at hand, or -1.
+func (s *userState) guard(call string, row *int32, err *error) {
+	panicked := recover()
+	if panicked != nil || *err != nil {
+		*err = UserError{Operator: s.operator, Function: s.name, Call: call, row: int(*row) + 1}.AsError(*err, panicked)
 	}
 }
 
 func (s *userState) fold(dst, old []byte, in *core.Vector, rows []int32) (out []byte, changed bool, err error) {
-	row := -1
-	defer s.guard(&row, &err)
-	var acc []byte
-	if old == nil {
-		acc = s.Create(dst)
-	} else {
-		acc = append(dst, old...)
-	}
-	for _, r := range rows {
-		row = int(r)
-		if acc, err = s.Add(acc, in, row); err != nil {
-			return nil, false, err
-		}
-	}
-	return acc, len(rows) > 0, nil
+	row := int32(-1)
+	defer s.guard("Add", &row, &err)
+	out, err = s.Add(dst, old, in, rows, &row)
+	return out, len(rows) > 0, err
 }
 
 func (s *userState) merge(dst, old, other []byte) (out []byte, changed bool, err error) {
-	row := -1
-	defer s.guard(&row, &err)
-	out, err = s.Merge(append(dst, old...), other)
+	row := int32(-1)
+	defer s.guard("Merge", &row, &err)
+	out, err = s.Merge(dst, old, other)
 	return out, true, err
 }
 
 // take implements taker.
 func (s *userState) take(dst, old, other []byte) (out []byte, err error) {
-	row := -1
-	defer s.guard(&row, &err)
-	return s.Aggregator.(Retracter).Retract(append(dst, old...), other)
+	row := int32(-1)
+	defer s.guard("Retract", &row, &err)
+	return s.Aggregator.(Retracter).Retract(dst, old, other)
 }
 
 func (s *userState) result(out *core.Vector, b []byte) (err error) {
@@ -159,8 +122,8 @@ func (s *userState) result(out *core.Vector, b []byte) (err error) {
 		out.AppendNull()
 		return nil
 	}
-	row := -1
-	defer s.guard(&row, &err)
+	row := int32(-1)
+	defer s.guard("Result", &row, &err)
 	before := out.Len()
 	if err = s.Result(out, b); err == nil && out.Len() != before+1 {
 		err = fmt.Errorf("it has appended %d values, not one", out.Len()-before)
@@ -178,6 +141,9 @@ func (c Call) encodedAccumulator(t *state.Table, field int, argument core.Type) 
 	e, err := spec.encoding(argument, parameters)
 	if err != nil {
 		return nil, err
+	}
+	if u, ok := e.(*userState); ok {
+		u.operator, _ = t.Name()
 	}
 	return &encoded{single: single{table: t, field: field, kind: core.Bytes}, encoding: e, nulls: spec.nulls}, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/expr"
+	"turbo/core/ops"
 	"turbo/io/connector"
 	"turbo/job"
 )
@@ -144,6 +145,22 @@ func functionsPage() string {
 		}
 		for _, e := range d.Examples {
 			fmt.Fprintf(&b, "- `%s` gives `%s`\n", e.Expr, e.Result)
+		}
+	}
+	b.WriteString("\n## Aggregates\n\nThey stand in `aggregate` only, also within expressions such as `SUM(a) / COUNT(*)`, over all rows of a key or of a window. Nulls are left out where nothing else is said; " +
+		"over no value the counts are 0 and all others NULL. Programs add functions of their own by `stream.RegisterAggregate`.\n")
+	for _, f := range ops.Functions() {
+		name, _, _ := strings.Cut(f.Signatures[0], " -> ")
+		if name, _, _ = strings.Cut(name, "("); strings.Contains(f.Signatures[0], "DISTINCT ") {
+			name += " DISTINCT"
+		}
+		fmt.Fprintf(&b, "\n### %s\n\n", strings.Join(append([]string{name}, f.Aliases...), ", "))
+		for _, s := range f.Signatures {
+			fmt.Fprintf(&b, "    %s\n", s)
+		}
+		fmt.Fprintf(&b, "\n%s\n\n", f.Doc)
+		for _, e := range f.ExampleList() {
+			fmt.Fprintf(&b, "- `%s` over `%s` gives `%s`\n", e.Call, e.Over, e.Result)
 		}
 	}
 	return b.String()

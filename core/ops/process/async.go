@@ -227,7 +227,7 @@ func (r *requests) fallback(row Row, cause error, out *Output) (err error) {
 	defer func() {
 		if p := recover(); p != nil || err != nil {
 			e := UserError{Operator: r.ctx.ID, Function: r.config.Name, Call: "Fallback", Row: row.Render()}
-			err = e.asError(err, p)
+			err = asError(e, err, p)
 		}
 	}()
 	return r.config.Fallback(row, cause, out)

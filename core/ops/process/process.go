@@ -168,7 +168,7 @@ func (p *Process) guard(err *error) {
 	case aTimer:
 		e.Row = fmt.Sprintf("key %s at %v", p.context.row.Render(), p.context.at)
 	}
-	*err = e.asError(*err, r)
+	*err = asError(e, *err, r)
 }
 
 // timer returns the timers of a kind; there are none without keys.

@@ -251,7 +251,7 @@ func (r *requests) failure(c *call, err error, panicked any) error {
 			e.Row = fmt.Sprintf("%d rows from %s", n, e.Row)
 		}
 	}
-	return e.asError(err, panicked)
+	return asError(e, err, panicked)
 }
 
 // tell leaves word for the worker and wakes it.

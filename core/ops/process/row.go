@@ -4,6 +4,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
 	"turbo/core"
+	"turbo/core/ops"
 )
 
 // Row is a view of one row of a batch. It is valid during the call that it was given to, and so is what its methods return by
@@ -71,7 +72,7 @@ func (r Row) Time() (t core.Time, ok bool) {
 }
 
 // Render returns the row as JSON, for messages.
-func (r Row) Render() string { return renderRow(r.batch.Schema.Fields, r.batch.Columns, r.row) }
+func (r Row) Render() string { return ops.RenderRow(r.batch.Schema.Fields, r.batch.Columns, r.row) }
 
 // Record is one row under construction: the elements of list state, the keys of map state, what is added to reducing state. Reset
 // it, then give each field its value; what is left out is null.

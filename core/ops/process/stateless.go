@@ -87,7 +87,7 @@ func (f *Filter) narrow(b *core.Batch) (err error) {
 		if f.row.batch != nil {
 			e.Row = f.row.Render()
 		}
-		err = e.asError(err, r)
+		err = asError(e, err, r)
 	}()
 	n := b.Rows()
 	sel := b.SelBuffer(n)
