@@ -190,7 +190,7 @@ func (w *way) chain(account *memory.Account, now func() core.Time, sink func(*co
 	for _, n := range w.calcs {
 		input := n.Inputs[0].Common().Schema
 		compile := func(e *plan.Expr) (*expr.Program, error) {
-			return expr.Compile(e.Node, input, expr.Options{Source: e.Text})
+			return e.Compile(input)
 		}
 		var conditions, columns []*expr.Program
 		for _, e := range n.Conditions {

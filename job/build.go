@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"turbo/core"
 	"turbo/internal/spec"
@@ -254,7 +255,7 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 			b.expressionError(n, w.Path()+".punctuated", err)
 			return nil
 		}
-		out.Punctuated = e
+		out.Punctuated = e.Written(origin(n, "source "+strings.TrimPrefix(c.Path(), "sources.")+", watermark.punctuated"))
 	}
 	return out
 }
@@ -288,7 +289,7 @@ func (b *builder) stream(n *named, path []*named) plan.Node {
 			if !c.Has("filter") {
 				return in, nil
 			}
-			e := b.expression(c.Node("filter"), c.Path()+".filter", in)
+			e := b.expression(c.Node("filter"), c.Path()+".filter", "stream "+n.name+", filter", in)
 			if e == nil {
 				return nil, nil
 			}
@@ -322,8 +323,16 @@ func (b *builder) stream(n *named, path []*named) plan.Node {
 	return in
 }
 
-// expression checks the expression in n over the columns of in.
-func (b *builder) expression(n *spec.Node, path string, in plan.Node) *plan.Expr {
+// origin says where the expression in n was written, and what it computes.
+func origin(n *spec.Node, what string) plan.Origin {
+	if n == nil {
+		return plan.Origin{Name: what}
+	}
+	return plan.Origin{Name: what, At: n.At}
+}
+
+// expression checks the expression in n over the columns of in. what says what it computes.
+func (b *builder) expression(n *spec.Node, path, what string, in plan.Node) *plan.Expr {
 	if n == nil || n.Kind != spec.Scalar || n.Broken {
 		return nil // reported
 	}
@@ -332,7 +341,7 @@ func (b *builder) expression(n *spec.Node, path string, in plan.Node) *plan.Expr
 		b.expressionError(n, path, err)
 		return nil
 	}
-	return e
+	return e.Written(origin(n, what))
 }
 
 func (b *builder) expressionError(n *spec.Node, path string, err error) {
@@ -388,7 +397,7 @@ func (b *builder) project(c *connector.Config, in plan.Node, at plan.Place) (pla
 			b.report.Errorf(e.Value.Pos, "%s.%s: expected an expression, this is %s", path, e.Key, e.Value.Kind)
 			ok = false
 		default:
-			expression := b.expression(e.Value, path+"."+e.Key, in)
+			expression := b.expression(e.Value, path+"."+e.Key, "stream "+at.Name+", column "+e.Key, in)
 			ok = ok && expression != nil
 			columns = append(columns, plan.Column{Name: e.Key, Expr: expression})
 		}
@@ -418,7 +427,7 @@ func (b *builder) aggregate(of *named, c *connector.Config, in plan.Node, at pla
 		}
 		return in, nil
 	}
-	columns, ok := b.aggregates(c, in)
+	columns, ok := b.aggregates(of.name, c, in)
 	if !ok {
 		return nil, nil
 	}
@@ -426,7 +435,7 @@ func (b *builder) aggregate(of *named, c *connector.Config, in plan.Node, at pla
 }
 
 // aggregates reads key-by and aggregate.
-func (b *builder) aggregates(c *connector.Config, in plan.Node) (columns []*plan.AggregateColumn, ok bool) {
+func (b *builder) aggregates(name string, c *connector.Config, in plan.Node) (columns []*plan.AggregateColumn, ok bool) {
 	n := c.Node("aggregate")
 	path := c.Path() + ".aggregate"
 	if n.Kind != spec.Map || len(n.Entries) == 0 {
@@ -458,7 +467,7 @@ func (b *builder) aggregates(c *connector.Config, in plan.Node) (columns []*plan
 			ok = false
 			continue
 		}
-		columns = append(columns, column)
+		columns = append(columns, column.Written(origin(e.Value, "stream "+name+", column "+e.Key)))
 	}
 	return columns, ok
 }
@@ -561,7 +570,7 @@ func (b *builder) computed(at plan.Place, c *connector.Config, fields []connecto
 			case there:
 				b.report.Errorf(e.KeyPos, "%s: there is a column %s already: give the computed one another name", path, core.QuoteName(e.Key))
 			default:
-				if x := b.expression(e.Node, path, in); x != nil {
+				if x := b.expression(e.Node, path, "sink "+at.Name+", "+f.Name+"."+e.Key, in); x != nil {
 					columns = append(columns, plan.Column{Name: e.Key, Expr: x})
 				}
 			}

@@ -29,6 +29,7 @@ func (b *builder) join(of *named, c *connector.Config, path []*named) plan.Node 
 	}
 	left, right := side("left"), side("right")
 	j := plan.Join{Kind: joinKinds[c.String("type")], AsOf: c.Bool("as-of"), Where: c.String("where")}
+	j.Origin = origin(c.Node("where"), "stream "+of.name+", join.where")
 	b.on(c, &j)
 	var ways []string
 	for _, key := range []string{"within", "window", "as-of", "ttl"} {

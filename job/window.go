@@ -31,7 +31,7 @@ func (b *builder) window(of *named, c *connector.Config, in plan.Node) (plan.Nod
 	if c.Node("aggregate") == nil {
 		b.report.Errorf(c.Position("window"), "%s.window: needs aggregate, which says what a window comes to", c.Path())
 	} else {
-		columns, _ = b.aggregates(c, in)
+		columns, _ = b.aggregates(of.name, c, in)
 	}
 	if b.report.Count() > before {
 		return nil, nil

@@ -20,6 +20,8 @@ type AggregateColumn struct {
 	// calls are the aggregates in the expression in the order of the text, at their place in it.
 	calls []aggregateCall
 	bare  bool // the expression is just one aggregate
+
+	origin *Origin // nil: not known
 }
 
 type aggregateCall struct {
@@ -348,7 +350,7 @@ func NewAggregate(at Place, in Node, keys []string, columns []*AggregateColumn, 
 		if err != nil {
 			return nil, at.errorf("%s: %v", p.column.Name, err)
 		}
-		results = append(results, Column{Name: p.column.Name, Expr: e})
+		results = append(results, Column{Name: p.column.Name, Expr: p.column.result(e, p.hidden)})
 	}
 	calc := at.calc("results", aggregate)
 	calc.Columns = results

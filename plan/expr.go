@@ -13,6 +13,8 @@ type Expr struct {
 	Text string // as written, or as the rules have put it together
 	Node expr.Node
 	Type core.Type
+
+	segments []segment // where the parts of Text were written, in their order
 }
 
 // NewExpr parses text and checks it against schema. Errors are *expr.SyntaxError with the offset in text.
@@ -25,7 +27,7 @@ func NewExpr(text string, schema *core.Schema) (*Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expr{text, node, t}, nil
+	return &Expr{Text: text, Node: node, Type: t}, nil
 }
 
 // NewColumn returns the expression that is just the column name of schema, or nil when there is no such column.
@@ -35,7 +37,7 @@ func NewColumn(name string, schema *core.Schema) *Expr {
 		return nil
 	}
 	node := &expr.Column{Parts: []string{name}}
-	return &Expr{node.String(), node, schema.Fields[i].Type}
+	return &Expr{Text: node.String(), Node: node, Type: schema.Fields[i].Type}
 }
 
 // Offset returns the byte offset of a mistake within the text of an expression, and its message without a place.
@@ -100,6 +102,7 @@ func substitute(e *Expr, columns []Column, output, input *core.Schema) *Expr {
 	}
 	uses := map[string]int{}
 	var parts []replacement
+	var inners []*Expr
 	possible := true
 	expr.Walk(e.Node, func(n expr.Node) bool {
 		c, ok := n.(*expr.Column)
@@ -114,10 +117,11 @@ func substitute(e *Expr, columns []Column, output, input *core.Schema) *Expr {
 		text := "(" + inner.Text + ")"
 		if name := inner.AsColumn(input); name != "" {
 			text = (&expr.Column{Parts: append([]string{name}, c.Parts[1:]...)}).String()
+			inner = nil
 		} else if uses[c.Parts[0]]++; len(c.Parts) > 1 || uses[c.Parts[0]] > 1 {
 			possible = false
 		}
-		parts = append(parts, replacement{c.Pos(), c.End(), text})
+		parts, inners = append(parts, replacement{c.Pos(), c.End(), text}), append(inners, inner)
 		return true
 	})
 	if !possible {
@@ -133,6 +137,7 @@ func substitute(e *Expr, columns []Column, output, input *core.Schema) *Expr {
 	if err != nil || !out.Type.Same(e.Type) {
 		return nil
 	}
+	out.segments = replaceOrigins(e, parts, inners)
 	return out
 }
 

@@ -21,6 +21,7 @@ type Join struct {
 	AsOf   bool
 	TTL    [2]time.Duration // of a regular join
 	Where  string           // a further condition over the columns of the result
+	Origin Origin           // of Where, for the errors of rows
 }
 
 // Within bounds the times of partners: left + Lower <= right <= left + Upper.
@@ -162,7 +163,7 @@ func (s *joinSpec) residual(inputs []*core.Schema) (*expr.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return expr.Compile(e.Node, named, expr.Options{Source: e.Text})
+	return e.Written(s.Origin).Compile(named)
 }
 
 // Explain implements OperatorSpec.

@@ -114,7 +114,7 @@ func NewWindow(at Place, in Node, keys []string, w Window, columns []*AggregateC
 		if err != nil {
 			return nil, nil, at.errorf("%s: %v", p.column.Name, err)
 		}
-		results = append(results, Column{Name: p.column.Name, Expr: e})
+		results = append(results, Column{Name: p.column.Name, Expr: p.column.result(e, p.hidden)})
 	}
 	results = append(results, Column{Name: window.KindColumn, Expr: NewColumn(window.KindColumn, o.Schema)})
 	calc := at.calc("results", o)

@@ -117,6 +117,11 @@ func caller() spec.Pos {
 	}
 }
 
+// origin says where the SQL texts of the operator at are, and what they compute.
+func origin(at plan.Place, what string) plan.Origin {
+	return plan.Origin{Name: "stream " + at.Name + ", " + what, At: func(int) spec.Pos { return at.Pos }}
+}
+
 // Plan returns the finished plan of the job, for EXPLAIN and for tests.
 func (e *Env) Plan() (*plan.Plan, error) {
 	settings, err := job.Settings(e.name, e.set)

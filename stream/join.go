@@ -61,6 +61,7 @@ func Join[U, L, R any](left *Keyed[L], right *Keyed[R], name string, how JoinSpe
 		return broken[U](e)
 	}
 	j := how.j
+	j.Origin = origin(at, "the condition of the join")
 	j.Left, j.Right = left.keys, right.keys
 	if w := j.Window; w != nil {
 		if err := joinable(*w); err != nil {

@@ -220,7 +220,7 @@ func aggregate[U, T any](k *Keyed[T], name string, everyRow bool, columns []Colu
 	if k.s.node == nil {
 		return broken[U](e)
 	}
-	list, err := aggregateColumns(k.s.Columns(), k.keys, columns)
+	list, err := aggregateColumns(at, k.s.Columns(), k.keys, columns)
 	if err != nil {
 		e.fail(at, err)
 		return broken[U](e)
@@ -229,13 +229,13 @@ func aggregate[U, T any](k *Keyed[T], name string, everyRow bool, columns []Colu
 	return checked[U](e, at, node, err)
 }
 
-func aggregateColumns(input *core.Schema, keys []string, columns []Column) (list []*plan.AggregateColumn, err error) {
+func aggregateColumns(at plan.Place, input *core.Schema, keys []string, columns []Column) (list []*plan.AggregateColumn, err error) {
 	for _, c := range columns {
 		a, err := plan.NewAggregateColumn(c.Name, c.Expression, keys, input)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
-		list = append(list, a)
+		list = append(list, a.Written(origin(at, "column "+c.Name)))
 	}
 	return list, nil
 }

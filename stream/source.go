@@ -44,7 +44,7 @@ func (w Watermarks) plan(schema *core.Schema) (*plan.Watermark, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Punctuated = e
+		out.Punctuated = e.Written(plan.Origin{Name: "watermark.punctuated"})
 	}
 	return out, nil
 }

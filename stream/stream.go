@@ -59,7 +59,7 @@ func (s *Stream[T]) Where(name, condition string) *Stream[T] {
 		s.env.fail(at, err)
 		return broken[T](s.env)
 	}
-	node, err := plan.NewFilter(at, s.node, e)
+	node, err := plan.NewFilter(at, s.node, e.Written(origin(at, "condition")))
 	return checked[T](s.env, at, node, err)
 }
 
@@ -79,7 +79,7 @@ func Select[U, T any](s *Stream[T], name string, columns ...Column) *Stream[U] {
 			s.env.fail(at, err)
 			return broken[U](s.env)
 		}
-		list = append(list, plan.Column{Name: c.Name, Expr: e})
+		list = append(list, plan.Column{Name: c.Name, Expr: e.Written(origin(at, "column "+c.Name))})
 	}
 	node, err := plan.NewProject(at, s.node, list)
 	return checked[U](s.env, at, node, err)

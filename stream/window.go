@@ -201,7 +201,7 @@ func AggregateWindow[U, T any](w *Windowed[T], name string, columns ...Column) *
 		w.end(at, nil, errBroken)
 		return broken[U](e)
 	}
-	list, err := aggregateColumns(w.k.s.Columns(), w.k.keys, columns)
+	list, err := aggregateColumns(at, w.k.s.Columns(), w.k.keys, columns)
 	if err != nil {
 		w.end(at, nil, err)
 		e.fail(at, err)

@@ -78,17 +78,39 @@ type EvalError struct {
 	Row    int      // physical row of the batch
 	Values []string // the row's values that the part uses, as "name = value"
 	Cause  error    // wraps ErrDivisionByZero, ErrCast, ErrArgument or ErrTooLarge
+	Place  string   // where that part was written, as Options.Written says; "": not known
+	Remedy string   // what gives a value instead; "": nothing but to leave such rows out
 }
 
-// Error names the cause, the expression, its place and the row's values.
+// Error names the cause, the expression, its place and the row's values; with a Place also what to do.
 func (e *EvalError) Error() string {
 	var b strings.Builder
+	if e.Place != "" {
+		fmt.Fprintf(&b, "%s: %s: %v", e.Place, shorten(e.Expr, 120), e.Cause)
+		if len(e.Values) > 0 {
+			b.WriteString(", for ")
+			b.WriteString(strings.Join(e.Values, ", "))
+		}
+		b.WriteString(": ")
+		b.WriteString(e.remedy())
+		return b.String()
+	}
 	fmt.Fprintf(&b, "%v in %s (line %d, column %d)", e.Cause, shorten(e.Expr, 120), e.Line, e.Column)
 	if len(e.Values) > 0 {
 		b.WriteString(" for ")
 		b.WriteString(strings.Join(e.Values, ", "))
 	}
 	return b.String()
+}
+
+func (e *EvalError) remedy() string {
+	switch {
+	case e.Remedy != "":
+		return e.Remedy
+	case errors.Is(e.Cause, ErrDivisionByZero):
+		return "NULLIF(divisor, 0) gives NULL there, or filter such rows out"
+	}
+	return "filter such rows out"
 }
 
 // Unwrap gives the cause.

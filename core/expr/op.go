@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"time"
 	"unsafe"
 
@@ -24,6 +25,7 @@ type env struct {
 	zone     *time.Location
 	schema   *core.Schema
 	source   string
+	written  func(from, to int) (place, text string)
 	epoch    uint64   // counts batches
 	columns  []vec    // views of the batch's columns
 	loaded   []uint64 // the epoch in which columns[i] was made
@@ -67,6 +69,12 @@ func (e *env) fail(n Node, r int, cause error) error {
 	}
 	line, column := Position(e.source, n.Pos())
 	out := &EvalError{Expr: e.text(n), Line: line, Column: column, Row: r, Cause: cause}
+	if e.written != nil {
+		out.Place, _ = e.written(n.Pos(), n.End())
+	}
+	if _, ok := n.(*Cast); ok && errors.Is(cause, ErrCast) {
+		out.Remedy = "TRY_CAST gives NULL there, or filter such rows out"
+	}
 	if e.batch == nil || r >= e.n {
 		return out
 	}
@@ -75,7 +83,7 @@ func (e *env) fail(n Node, r int, cause error) error {
 		if c, ok := n.(*Column); ok {
 			if i := e.schema.Index(c.Parts[0]); i >= 0 && i < len(e.batch.Columns) && !seen[c.Parts[0]] {
 				seen[c.Parts[0]] = true
-				out.Values = append(out.Values, core.QuoteName(c.Parts[0])+" = "+shorten(FormatValue(e.batch.Columns[i], r), 120))
+				out.Values = append(out.Values, e.name(c)+" = "+shorten(FormatValue(e.batch.Columns[i], r), 120))
 			}
 		}
 		return true
@@ -83,8 +91,23 @@ func (e *env) fail(n Node, r int, cause error) error {
 	return out
 }
 
+// name gives the column as written, which may be an expression that has been computed before.
+func (e *env) name(c *Column) string {
+	if e.written != nil && len(c.Parts) == 1 {
+		if _, text := e.written(c.Pos(), c.End()); text != "" {
+			return text
+		}
+	}
+	return core.QuoteName(c.Parts[0])
+}
+
 // text gives the node as written.
 func (e *env) text(n Node) string {
+	if e.written != nil {
+		if _, text := e.written(n.Pos(), n.End()); text != "" {
+			return text
+		}
+	}
 	if n.End() <= len(e.source) && n.Pos() < n.End() {
 		return e.source[n.Pos():n.End()]
 	}

@@ -16,6 +16,8 @@ type Options struct {
 	Zone *time.Location
 	// Parameters are the values of the ? in the text, in order: nil, bool, int, int64, float64, string, []byte, time.Time.
 	Parameters []any
+	// Written says, for the errors of rows, where the part [from, to) of Source was written, and its text there; nil or "": as in Source.
+	Written func(from, to int) (place, text string)
 }
 
 // Program is a compiled expression. It keeps scratch memory (a vector an operation) between batches, so one goroutine at a time may use it: Clone gives
@@ -49,7 +51,7 @@ func Compile(node Node, schema *core.Schema, opts Options) (*Program, error) {
 	}
 	p := &Program{root: root, node: node, schema: schema, opts: opts}
 	p.env = env{
-		zone: opts.Zone, schema: schema, source: opts.Source,
+		zone: opts.Zone, schema: schema, source: opts.Source, written: opts.Written,
 		columns: make([]vec, len(schema.Fields)), loaded: make([]uint64, len(schema.Fields)),
 	}
 	return p, nil

@@ -175,7 +175,7 @@ func (b *builder) deadLetters(n *plan.Source) (*task.Node, error) {
 func (b *builder) calc(n *plan.Calc) (*task.Node, error) {
 	input := n.Inputs[0].Common().Schema
 	compile := func(e *plan.Expr) (*expr.Program, error) {
-		return expr.Compile(e.Node, input, expr.Options{Source: e.Text})
+		return e.Compile(input)
 	}
 	var conditions, columns []*expr.Program
 	for _, e := range n.Conditions {

@@ -36,7 +36,7 @@ func (b *builder) watermark(n *plan.Source) (*task.Watermark, error) {
 	if w.Punctuated == nil {
 		return out, nil
 	}
-	program, err := expr.Compile(w.Punctuated.Node, n.Schema, expr.Options{Source: w.Punctuated.Text})
+	program, err := w.Punctuated.Compile(n.Schema)
 	if err != nil {
 		return nil, fmt.Errorf("%s: watermark.punctuated: %w", n.ID, err)
 	}
