@@ -233,6 +233,15 @@ func (c *Call) text(argument string) string {
 	return c.Function + "(" + argument + ")"
 }
 
+// state writes the call over an argument with what its state depends on.
+func (c *Call) state(argument string) string {
+	text := fmt.Sprintf("%s %s", c.text(argument), c.Output.Type)
+	if f, ok := ops.ParseFunction(c.Function); ok && f.Spec().Accumulator != "" {
+		text += " by " + f.Spec().Accumulator
+	}
+	return text
+}
+
 // Bind returns the aggregate over the input's column of that index.
 func (c *Call) Bind(argument int) (ops.Call, error) {
 	f, ok := ops.ParseFunction(c.Function)

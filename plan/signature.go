@@ -67,7 +67,7 @@ func (p *Plan) Signature() Signature {
 				if call.ArgumentIndex >= 0 {
 					argument = n.Inputs[0].Common().Schema.Fields[call.ArgumentIndex].Type.String()
 				}
-				fixed("column "+call.Output.Name, fmt.Sprintf("%s %s", call.text(argument), call.Output.Type))
+				fixed("column "+call.Output.Name, call.state(argument))
 			}
 			free("emit", map[bool]string{false: "per-batch", true: "every-row"}[n.EveryRow])
 		case *Deduplicate:

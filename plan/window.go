@@ -229,7 +229,7 @@ func (s *windowSpec) Signature(fixed, free func(name, value string)) {
 		fixed("evictor", e)
 	}
 	for _, c := range s.calls {
-		fixed("column "+c.Output.Name, fmt.Sprintf("%s %s", c.text(c.Argument), c.Output.Type))
+		fixed("column "+c.Output.Name, c.state(c.Argument))
 	}
 	free("allowed-lateness", micros(s.Config.Lateness))
 }

@@ -19,6 +19,8 @@ type FunctionSpec struct {
 	// Examples are "call: the values of x => result", one a line.
 	Examples   string
 	Parameters []Parameter
+	// Accumulator says how a program's function encodes its state.
+	Accumulator string
 	// Ordered says that the result depends on the order of the rows.
 	Ordered bool
 

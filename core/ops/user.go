@@ -15,6 +15,8 @@ type UserAggregate struct {
 	Name       string // upper case in SQL
 	Doc        string
 	Parameters []Parameter
+	// Accumulator says how accumulators are encoded: state of a job that was written with another one is refused.
+	Accumulator string
 	// Ordered says that the result depends on the order of rows; windows then keep no slices.
 	Ordered bool
 	// Retracts says that the aggregators are Retracters, exact ones: windows that slide then keep one running state.
@@ -61,7 +63,7 @@ func RegisterAggregate(u UserAggregate) error {
 	if len(list) > 255 {
 		return fmt.Errorf("aggregate %s: there are 256 functions already", u.Name)
 	}
-	s := FunctionSpec{Name: u.Name, Doc: u.Doc, Parameters: u.Parameters, Ordered: u.Ordered, result: func(t core.Type) (core.Type, error) {
+	s := FunctionSpec{Name: u.Name, Doc: u.Doc, Parameters: u.Parameters, Accumulator: u.Accumulator, Ordered: u.Ordered, result: func(t core.Type) (core.Type, error) {
 		t, err := u.Type(t)
 		t.NotNull = false
 		return t, err

@@ -1,0 +1,303 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"turbo/job"
+	"turbo/run"
+	"turbo/stream"
+)
+
+// weighted is the accumulator of a mean with weights.
+type weighted struct {
+	Sum    float64
+	Weight int64
+}
+
+type valueAndWeight struct {
+	Value  float64
+	Weight int64
+}
+
+// spread is a histogram, an accumulator with a map.
+type spread struct{ Counts map[string]int64 }
+
+func init() {
+	stream.RegisterAggregate("weighted_mean", stream.AggregateFunc[valueAndWeight, weighted, float64]{
+		Doc: "The mean of values with weights.",
+		Add: func(acc *weighted, x valueAndWeight) error {
+			acc.Sum += x.Value * float64(x.Weight)
+			acc.Weight += x.Weight
+			return nil
+		},
+		Merge: func(acc, other *weighted) error {
+			acc.Sum += other.Sum
+			acc.Weight += other.Weight
+			return nil
+		},
+		Retract: func(acc, other *weighted) error {
+			acc.Sum -= other.Sum
+			acc.Weight -= other.Weight
+			return nil
+		},
+		Result: func(acc *weighted) (float64, error) { return acc.Sum / float64(acc.Weight), nil },
+	})
+	stream.RegisterAggregate("MOST_COMMON", stream.AggregateFunc[string, spread, stream.Null[string]]{
+		New: func() spread { return spread{map[string]int64{}} },
+		Add: func(acc *spread, x string) error { acc.Counts[x]++; return nil },
+		Merge: func(acc, other *spread) error {
+			for x, n := range other.Counts {
+				acc.Counts[x] += n
+			}
+			return nil
+		},
+		Result: func(acc *spread) (most stream.Null[string], err error) {
+			for x, n := range acc.Counts {
+				if m := acc.Counts[most.V]; !most.Valid || n > m || n == m && x < most.V {
+					most = stream.Some(x)
+				}
+			}
+			return most, nil
+		},
+	})
+	stream.RegisterAggregate("FUSSY", stream.AggregateFunc[int64, int64, int64]{
+		Add: func(acc *int64, x int64) error {
+			if x == 13 {
+				return errors.New("unlucky")
+			}
+			*acc += 100 / x
+			return nil
+		},
+		Merge:  func(acc, other *int64) error { *acc += *other; return nil },
+		Result: func(acc *int64) (int64, error) { return *acc, nil },
+	})
+}
+
+// ExampleRegisterAggregate: the function is called as those of SQL are.
+func ExampleRegisterAggregate() {
+	// In an init function:
+	//
+	//	stream.RegisterAggregate("WEIGHTED_MEAN", stream.AggregateFunc[valueAndWeight, weighted, float64]{
+	//		Add:    func(acc *weighted, x valueAndWeight) error { ... },
+	//		Merge:  func(acc, other *weighted) error { ... },
+	//		Result: func(acc *weighted) (float64, error) { return acc.Sum / float64(acc.Weight), nil },
+	//	})
+	type Mean struct {
+		Cell string
+		Mean stream.Null[float64]
+	}
+	windows := newJob("mean").KeyBy("cell").Window(stream.Tumbling(time.Hour))
+	show(stream.AggregateWindow[Mean](windows, "means", stream.Column{Name: "mean", Expression: "WEIGHTED_MEAN(ROW(CAST(passengers AS DOUBLE), passengers))"}))
+	// Output:
+	// {a {2.3333333333333335 true}}
+	// {b {3.4 true}}
+}
+
+type sample struct {
+	K    string
+	At   time.Time `turbo:"ts,TIMESTAMP(3),time"`
+	V    stream.Null[int64]
+	Word string
+}
+
+// samples are 400 rows of two keys, one each 100 ms.
+func samples() (list []sample) {
+	for i := range 400 {
+		v := stream.Some(int64(1 + i*7%12))
+		if i%5 == 0 {
+			v = stream.Null[int64]{}
+		}
+		list = append(list, sample{string(rune('a' + i%2)), time.UnixMilli(int64(i) * 100).UTC(), v, []string{"x", "y", "z"}[i*i%7%3]})
+	}
+	return list
+}
+
+// naiveAggregates are the weighted mean of v by v + 1 and the most common word of rows.
+func naiveAggregates(list []sample) (mean stream.Null[float64], word string) {
+	sum, weight := 0.0, 0.0
+	words := map[string]int{}
+	for _, s := range list {
+		if s.V.Valid {
+			sum += float64(s.V.V * (s.V.V + 1))
+			weight += float64(s.V.V + 1)
+		}
+		words[s.Word]++
+	}
+	for _, w := range []string{"z", "y", "x"} {
+		if words[w] > 0 && words[w] >= words[word] {
+			word = w
+		}
+	}
+	if weight > 0 {
+		mean = stream.Some(sum / weight)
+	}
+	return mean, word
+}
+
+// TestUserAggregates: functions of the program, in running aggregates and windows of each kind, one that can be taken back and one that cannot.
+func TestUserAggregates(t *testing.T) {
+	type result struct {
+		K         string
+		WindowEnd time.Time
+		Mean      stream.Null[float64]
+		Word      string
+	}
+	all := samples()
+	columns := []stream.Column{
+		{Name: "mean", Expression: "WEIGHTED_MEAN(CASE WHEN v IS NOT NULL THEN ROW(CAST(v AS DOUBLE), v + 1) END)"},
+		{Name: "word", Expression: "MOST_COMMON(word)"},
+	}
+	within := func(k string, from, to time.Time) (list []sample) {
+		for _, s := range all {
+			if s.K == k && !s.At.Before(from) && s.At.Before(to) {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name    string
+		w       stream.Windows
+		size    time.Duration
+		windows int
+		columns []stream.Column
+	}{
+		{"tumbling", stream.Tumbling(5 * time.Second), 5 * time.Second, 16, columns},
+		{"sliding", stream.Sliding(5*time.Second, time.Second), 5 * time.Second, 88, columns},
+		{"session", stream.Session(time.Second), time.Hour, 2, columns},
+		{"general", stream.Tumbling(5 * time.Second), 5 * time.Second, 16, columns},
+	} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprint(c.name, workers), func(t *testing.T) {
+				e := stream.New("user-aggregates", stream.Parallelism(workers), stream.NoCheckpoint())
+				w := stream.FromSlice(e, "in", all, stream.Watermarks{OutOfOrderness: time.Second}).KeyBy("k").Window(c.w)
+				if c.name == "general" {
+					w = w.Evictor(stream.KeepCount(1 << 40))
+				}
+				rows, err := stream.ExecuteAndCollect(context.Background(), stream.AggregateWindow[result](w, "w", c.columns...))
+				if err != nil || len(rows) != c.windows {
+					t.Fatal(len(rows), err)
+				}
+				for _, r := range rows {
+					mean, word := naiveAggregates(within(r.K, r.WindowEnd.Add(-c.size), r.WindowEnd))
+					if r.Word != word || r.Mean.Valid != mean.Valid || math.Abs(r.Mean.V-mean.V) > 1e-9 {
+						t.Errorf("%+v, want %v %s", r, mean, word)
+					}
+				}
+			})
+		}
+	}
+}
+
+const aggregateSpec = `name: aggregates
+engine: {parallelism: 2, checkpoint: {dir: DIR/state}, restart: {strategy: none}}
+sources:
+  in: {connector: file, path: DIR/in.csv, format: csv, schema: {k: STRING NOT NULL, v: BIGINT}}
+streams:
+  sums: {from: in, key-by: [k], emit: every-row, aggregate: {n: COUNT(v), f: "fussy(v) + 1"}}
+sinks:
+  out: {from: sums, connector: file, path: DIR/out, format: csv}
+`
+
+func runSpec(t *testing.T, spec, input string) (string, error) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "in.csv"), []byte(input), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	j, err := job.Parse([]byte(strings.ReplaceAll(spec, "DIR", dir)), job.Options{File: "job.yaml"})
+	if err != nil {
+		return "", err
+	}
+	p, err := run.New(j, run.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Run(context.Background())
+	var out []string
+	files, _ := filepath.Glob(filepath.Join(dir, "out", "*.csv"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, strings.Split(strings.TrimSpace(string(b)), "\n")...)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " "), err
+}
+
+// TestUserAggregateSpec: a job specification calls the program's function. An error and a panic fail the job with the row, the operator and, of a panic, the stack.
+func TestUserAggregateSpec(t *testing.T) {
+	got, err := runSpec(t, aggregateSpec, "a,10\na,20\nb,\na,\nb,5\n")
+	if want := "a,1,11 a,2,16 a,2,16 b,0, b,1,21"; err != nil || got != want {
+		t.Fatalf("%q, want %q: %v", got, want, err)
+	}
+	for input, want := range map[string][]string{
+		"a,10\nb,13\n": {"FUSSY.Add of", `{"k":"b","v":13}: unlucky`, "aggregate sums"},
+		"a,10\nb,0\n":  {"FUSSY.Add of", `{"k":"b","v":0} panicked: runtime error: integer divide by zero`, "aggregate_test.go:", "aggregate sums"},
+	} {
+		_, err := runSpec(t, aggregateSpec, input)
+		var failed *stream.FunctionError
+		if !errors.As(err, &failed) || !strings.HasPrefix(failed.Operator, "sums/") {
+			t.Fatalf("%v (%+v)", err, failed)
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%v\nlacks %s", err, w)
+			}
+		}
+	}
+	for from, want := range map[string]string{
+		"fussy(v)":    "",
+		"fusy(v)":     "unknown aggregate fusy, did you mean FUSSY?",
+		"fussy(k)":    "a int64 does not hold the column's STRING",
+		"fussy(v, 2)": "FUSSY takes one argument, here are 2",
+		"fussy(*)":    "FUSSY(*) has no meaning, only COUNT(*) has",
+	} {
+		_, err := job.Parse([]byte(strings.ReplaceAll(aggregateSpec, "fussy(v)", from)), job.Options{File: "job.yaml"})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", from, err)
+		}
+	}
+}
+
+// TestRegisterAggregateRefuses: what cannot work is said when it is registered.
+func TestRegisterAggregateRefuses(t *testing.T) {
+	type hidden struct {
+		N    int64
+		seen map[string]bool
+	}
+	check := func(want string, f func()) {
+		t.Helper()
+		defer func() {
+			t.Helper()
+			if text := fmt.Sprint(recover()); !strings.Contains(text, want) {
+				t.Errorf("%s, want %s", text, want)
+			}
+		}()
+		f()
+	}
+	good := stream.AggregateFunc[int64, int64, int64]{Add: func(*int64, int64) error { return nil }, Merge: func(_, _ *int64) error { return nil }, Result: func(*int64) (int64, error) { return 0, nil }}
+	check("the name is taken", func() { stream.RegisterAggregate("sum", good) })
+	check("the name is taken", func() { stream.RegisterAggregate("MOST_COMMON", good) })
+	check("a scalar function", func() { stream.RegisterAggregate("UPPER", good) })
+	check("letters A to Z", func() { stream.RegisterAggregate("a b", good) })
+	check("it needs Add, Merge and Result", func() { stream.RegisterAggregate("X", stream.AggregateFunc[int64, int64, int64]{}) })
+	check("the field seen of stream_test.hidden would not be stored", func() {
+		stream.RegisterAggregate("X", stream.AggregateFunc[int64, []hidden, int64]{Add: func(h *[]hidden, n int64) error { (*h)[0].N, (*h)[0].seen = n, nil; return nil },
+			Merge: func(_, _ *[]hidden) error { return nil }, Result: func(*[]hidden) (int64, error) { return 0, nil }})
+	})
+	check("cannot be a column", func() {
+		stream.RegisterAggregate("X", stream.AggregateFunc[int64, int64, complex128]{Add: func(*int64, int64) error { return nil }, Merge: func(_, _ *int64) error { return nil },
+			Result: func(*int64) (complex128, error) { return 0, nil }})
+	})
+}
