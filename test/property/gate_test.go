@@ -1,0 +1,93 @@
+package property
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"turbo/internal/vfs"
+)
+
+// gate is the real file system with a lock before the files of one directory: they can be read up to their limits only, a reader that comes further waits.
+type gate struct {
+	vfs.FS
+	dir string
+
+	mu     sync.Mutex
+	moved  sync.Cond
+	limits map[string]int64 // by path; a file without one is closed
+	closed bool
+}
+
+var errGate = errors.New("the gate is closed: the job's attempt is over")
+
+func newGate(dir string) *gate {
+	g := &gate{FS: vfs.OS(), dir: dir, limits: map[string]int64{}}
+	g.moved.L = &g.mu
+	return g
+}
+
+// open sets limits.
+func (g *gate) open(limits map[string]int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for path, limit := range limits {
+		g.limits[path] = limit
+	}
+	g.moved.Broadcast()
+}
+
+// close lets all who wait go, with an error.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	g.moved.Broadcast()
+}
+
+// wait returns the limit of a file once it is beyond off.
+func (g *gate) wait(path string, off int64) (int64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for !g.closed && g.limits[path] <= off {
+		g.moved.Wait()
+	}
+	if g.closed {
+		return 0, errGate
+	}
+	return g.limits[path], nil
+}
+
+// Open implements vfs.FS.
+func (g *gate) Open(name string) (vfs.File, error) {
+	f, err := g.FS.Open(name)
+	if err != nil || !strings.HasPrefix(name, g.dir) {
+		return f, err
+	}
+	return &gated{File: f, gate: g}, nil
+}
+
+// gated is a file of the input. Sources read it by ReadAt.
+type gated struct {
+	vfs.File
+	gate *gate
+}
+
+// ReadAt reads less than is asked for when the limit is near, without an error: io.SectionReader passes that on as a short read.
+func (f *gated) ReadAt(p []byte, off int64) (int, error) {
+	limit, err := f.gate.wait(f.Name(), off)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.File.ReadAt(p[:min(int64(len(p)), limit-off)], off)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// Read is not for gated files: it would go past the gate.
+func (f *gated) Read([]byte) (int, error) {
+	return 0, errors.New("the gate expects sources to use ReadAt")
+}
