@@ -66,6 +66,9 @@ func (o *oracle) speak(key string, w span, p *pane, kind string) {
 		parts = append(parts, fmt.Sprint(w.start), fmt.Sprint(w.end))
 	}
 	parts = append(parts, fmt.Sprint(len(p.rows)), total, first, last)
+	for _, c := range o.c.Calls[4:] {
+		parts = append(parts, naiveFunction(c.Name, p.rows))
+	}
 	if o.c.Function != nil {
 		rows := slices.Clone(p.rows)
 		sort.Slice(rows, func(i, j int) bool { return rows[i].number < rows[j].number })

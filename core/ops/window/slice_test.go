@@ -131,7 +131,11 @@ func (a *aligned) speak(key string, w span, kind string) {
 		values["mean"] = fmt.Sprint(float64(total/int64(n)) + float64(total%int64(n))/float64(n))
 	}
 	for _, c := range a.c.Calls {
-		parts = append(parts, values[c.Name])
+		if value, ok := values[c.Name]; ok {
+			parts = append(parts, value)
+		} else {
+			parts = append(parts, naiveFunction(c.Name, rows))
+		}
 	}
 	a.out = append(a.out, strings.Join(append(parts, `"`+kind+`"`), " | "))
 }
