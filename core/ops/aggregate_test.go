@@ -22,6 +22,9 @@ func naive(t testing.TB, f ops.Function, v *core.Vector, rows []int, result core
 	if v == nil {
 		return fmt.Sprint(len(rows))
 	}
+	if f > ops.LastValue {
+		return naiveMore(f, v, rows)
+	}
 	rows = slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return v.Null(i) })
 	if f == ops.Count {
 		return fmt.Sprint(len(rows))

@@ -3,6 +3,7 @@ package ops_test
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -221,6 +222,119 @@ func compareMore(t *testing.T, out []*core.Vector, values []int64, array []strin
 	}
 	for _, v := range out {
 		v.Release()
+	}
+}
+
+// naiveMore is naive for the functions of functions_test.go. Variances follow the order of rows, as the operator does.
+func naiveMore(f ops.Function, v *core.Vector, rows []int) string {
+	var all, present []string
+	var places []int
+	for _, i := range rows {
+		if all = append(all, testkit.Format(v, i)); !v.Null(i) {
+			present, places = append(present, testkit.Format(v, i)), append(places, i)
+		}
+	}
+	list := func(values []string) string {
+		if len(values) == 0 {
+			return "null"
+		}
+		return "[" + strings.Join(values, ", ") + "]"
+	}
+	number := func(i int) float64 {
+		switch v.Type.Kind {
+		case core.Float32, core.Float64:
+			return float(v, i)
+		case core.Decimal:
+			x, _ := new(big.Rat).SetFrac(v.Decimals()[i].BigInt(), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(v.Type.Scale)), nil)).Float64()
+			return x
+		}
+		return float64(integer(v, i))
+	}
+	switch f {
+	case ops.CountDistinct, ops.ApproxCountDistinct:
+		slices.SortFunc(present, strings.Compare)
+		return fmt.Sprint(len(slices.Compact(present)))
+	case ops.TopK:
+		slices.SortStableFunc(places, func(a, b int) int { return compare(v, b, a) })
+		var top []string
+		for _, i := range places[:min(3, len(places))] {
+			top = append(top, testkit.Format(v, i))
+		}
+		return list(top)
+	case ops.ArrayAgg:
+		return list(all)
+	case ops.Collect:
+		return list(present)
+	case ops.StringAgg:
+		if len(places) == 0 {
+			return "null"
+		}
+		text := ""
+		for n, i := range places {
+			if n > 0 {
+				text += "; "
+			}
+			text += v.StringAt(i)
+		}
+		return one(core.Of(core.String), func(v *core.Vector) { v.AppendString(text) })
+	}
+	n, mean, squares := 0.0, 0.0, 0.0
+	for _, i := range places {
+		n++
+		x := number(i)
+		next := mean + (x-mean)/n
+		squares += (x - mean) * (x - next)
+		mean = next
+	}
+	switch f {
+	case ops.VarSamp, ops.StddevSamp:
+		n--
+	}
+	if n <= 0 {
+		return "null"
+	}
+	result := squares / n
+	switch f {
+	case ops.StddevPop, ops.StddevSamp:
+		result = math.Sqrt(result)
+	case ops.Median:
+		slices.SortStableFunc(places, func(a, b int) int { return compare(v, a, b) })
+		if result = number(places[len(places)/2]); len(places)%2 == 0 {
+			if low := number(places[len(places)/2-1]); low != result {
+				result = low*0.5 + result*0.5
+			}
+		}
+	}
+	return one(core.Of(core.Float64), func(v *core.Vector) { v.AppendFloat64(result) })
+}
+
+// TestAggregateFunctions: running aggregates of each function and kind of type, over batch sizes, restores and rescaling.
+func TestAggregateFunctions(t *testing.T) {
+	types := []core.Type{core.Of(core.Int32), core.Of(core.Float64), core.Of(core.Float32).Required(), core.DecimalOf(12, 2), core.Of(core.String), core.Of(core.Bytes).Required(),
+		core.Of(core.Boolean), core.Of(core.Timestamp), core.ArrayOf(core.Of(core.String)), core.MapOf(core.Of(core.String).Required(), core.Of(core.Int32))}
+	for i, typ := range types {
+		t.Run(typ.String(), func(t *testing.T) {
+			t.Parallel()
+			keys := [][]core.Type{{core.Of(core.Int64)}, nil}[i%2]
+			c := newAggregateCase(keys, typ, 40, 5, uint64(100+i))
+			c.config.Calls = c.config.Calls[:1]
+			for f := ops.VarPop; f <= ops.StringAgg; f++ {
+				call := ops.Call{Function: f, Argument: len(keys), Name: f.String()}
+				switch f {
+				case ops.ApproxQuantile, ops.Percentile:
+					continue
+				case ops.TopK:
+					call.Parameters = []any{int64(3)}
+				case ops.StringAgg:
+					call.Parameters = []any{"; "}
+				}
+				if _, err := f.ResultType(typ); err == nil {
+					c.config.Calls = append(c.config.Calls, call)
+				}
+			}
+			c.config.EveryRow, c.config.Before = i%3 == 1, i%4 == 0
+			c.run(t)
+		})
 	}
 }
 

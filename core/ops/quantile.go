@@ -62,7 +62,8 @@ func bucketValue(b uint32) float64 {
 }
 
 func centre(i uint32) float64 {
-	return min(math.Exp(float64(int(i)-bucketOffset)*logGamma+logCentre), math.MaxFloat64)
+	root := math.Exp((float64(int(i)-bucketOffset)*logGamma + logCentre) / 2) // Exp itself overflows a little early
+	return min(root*root, math.MaxFloat64)
 }
 
 func (s *quantile) fold(dst, old []byte, in *core.Vector, rows []int32) ([]byte, bool, error) {
