@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,9 @@ type Manifest struct {
 
 // Plan identifies the dataflow that the state belongs to.
 type Plan struct {
-	Fingerprint string `json:"fingerprint"`
-	Text        string `json:"text"` // for people, one fact a line: what differs is shown line by line
+	Fingerprint string `json:"fingerprint"` // of what state depends on: equal ones fit
+	// Signature describes the dataflow, for Expect.Differences. It is the caller's; the manifest only keeps it.
+	Signature json.RawMessage `json:"signature,omitempty"`
 }
 
 // SourceState is the state of a source's splits.
@@ -91,6 +93,11 @@ type Committable struct {
 type OperatorCounters struct {
 	Operator string        `json:"operator"`
 	Counters core.Counters `json:"counters"`
+}
+
+// Has reports whether the operator, source or sink was there when the checkpoint was taken.
+func (m *Manifest) Has(operator string) bool {
+	return slices.ContainsFunc(m.Totals, func(c OperatorCounters) bool { return c.Operator == operator })
 }
 
 // CommitInfo is what Sink.Commit gets; the caller adds the balance.

@@ -2,6 +2,7 @@ package ckpt_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite testdata")
 func sample(id uint64) *ckpt.Manifest {
 	return &ckpt.Manifest{
 		Job: "arrivals", Checkpoint: id, Previous: id - 1, Trigger: ckpt.Periodic, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
-		Parallelism: 2, KeyGroups: 128, Plan: ckpt.Plan{Fingerprint: "f1", Text: "source rides\nfilter a > 1\nsink files"},
+		Parallelism: 2, KeyGroups: 128, Plan: ckpt.Plan{Fingerprint: "f1", Signature: json.RawMessage(`"plan 1"`)},
 		Store:     ckpt.Summary{Pages: 3, Versions: 5, Bytes: 4096, Digest: 1<<63 + 1},
 		Sources:   []ckpt.SourceState{{Source: "rides", Splits: []core.SplitState{{ID: "rides/0", Position: []byte{1, 2}, Watermark: core.MinTime}, {ID: "rides/1", Position: []byte{}, Idle: true, Watermark: 7}}}},
 		Operators: []ckpt.OperatorState{{Operator: "gate", Worker: 1, Name: "watermark", Data: []byte("x")}},
@@ -273,17 +275,29 @@ func TestIDsAreNeverUsedAgain(t *testing.T) {
 func TestMismatchShowsTheDifference(t *testing.T) {
 	m := sample(7)
 	want := ckpt.Expect{Job: "arrivals", KeyGroups: 128, Plan: m.Plan}
-	if err := m.Check(want); err != nil {
+	if _, err := m.Check(want); err != nil {
 		t.Error(err)
 	}
 	other := want
-	other.Plan = ckpt.Plan{Fingerprint: "f2", Text: "source rides\nfilter a > 2\nsink files\nsink totals"}
+	other.Plan = ckpt.Plan{Fingerprint: "f2"}
+	compared := other
+	compared.Differences = func(state ckpt.Plan) ([]ckpt.Difference, error) {
+		return []ckpt.Difference{{Text: "harmless after " + string(state.Signature)}, {Text: "files/sink: path was a and is b", Refused: true}, {Text: "totals/sink: the sink is gone", Refused: true}}, nil
+	}
+	fits := other
+	fits.Differences = func(state ckpt.Plan) ([]ckpt.Difference, error) {
+		return []ckpt.Difference{{Text: "harmless after " + string(state.Signature)}}, nil
+	}
+	if changes, err := m.Check(fits); err != nil || !slices.Equal(changes, []string{`harmless after "plan 1"`}) {
+		t.Error(changes, err)
+	}
 	for name, c := range map[string]ckpt.Expect{
 		"job":        {Job: "x", KeyGroups: 128, Plan: m.Plan},
 		"key-groups": {Job: "arrivals", KeyGroups: 64, Plan: m.Plan},
-		"plan":       other,
+		"other":      other,
+		"plan":       compared,
 	} {
-		err := m.Check(c)
+		_, err := m.Check(c)
 		var mismatch *ckpt.MismatchError
 		if !errors.As(err, &mismatch) {
 			t.Fatalf("%s: %v", name, err)

@@ -94,70 +94,61 @@ type Expect struct {
 	Job       string
 	KeyGroups int
 	Plan      Plan
+	// Differences compares the plan that the state is of with the job's. nil: every other fingerprint is refused.
+	Differences func(state Plan) ([]Difference, error)
+}
+
+// Difference is one difference between the job that wrote a checkpoint and the one to be started from it.
+type Difference struct {
+	Text    string
+	Refused bool // the state does not fit; otherwise it is kept as it is
 }
 
 // MismatchError says that the state belongs to another job than the one that is to be started.
 type MismatchError struct {
 	Checkpoint uint64
-	What       string // what differs
-	Diff       string // "-" lines are of the state, "+" lines of the job
+	What       string   // what differs
+	Details    []string // one line each
 }
 
 func (e *MismatchError) Error() string {
 	text := fmt.Sprintf("the state (checkpoint %d) does not fit the job: %s", e.Checkpoint, e.What)
-	if e.Diff != "" {
-		text += " (- state, + job):\n" + e.Diff
+	if len(e.Details) > 0 {
+		text += ":\n  " + strings.Join(e.Details, "\n  ")
 	}
 	return text + "\nrun the job that the state is of, use another checkpoint.dir, or start again with --fresh"
 }
 
-// Check reports whether the state in m fits what is expected; a *MismatchError shows the difference.
-func (m *Manifest) Check(want Expect) error {
+// Check reports whether the state in m fits what is expected; a *MismatchError shows the differences. changes are those that the state
+// fits all the same.
+func (m *Manifest) Check(want Expect) (changes []string, err error) {
 	switch {
 	case m.Job != want.Job:
-		return &MismatchError{m.Checkpoint, fmt.Sprintf("it is of the job %q, this is %q", m.Job, want.Job), ""}
+		return nil, &MismatchError{m.Checkpoint, fmt.Sprintf("it is of the job %q, this is %q", m.Job, want.Job), nil}
 	case m.KeyGroups != want.KeyGroups:
-		return &MismatchError{m.Checkpoint, fmt.Sprintf("it has %d key groups, the job %d, and their number is fixed for the life of the state", m.KeyGroups, want.KeyGroups), ""}
-	case m.Plan.Fingerprint != want.Plan.Fingerprint:
-		return &MismatchError{m.Checkpoint, "the dataflow is another", diffLines(m.Plan.Text, want.Plan.Text)}
+		return nil, &MismatchError{m.Checkpoint, fmt.Sprintf("it has %d key groups, the job %d, and their number is fixed for the life of the state", m.KeyGroups, want.KeyGroups), nil}
+	case want.Differences == nil || len(m.Plan.Signature) == 0:
+		if m.Plan.Fingerprint != want.Plan.Fingerprint {
+			return nil, &MismatchError{m.Checkpoint, "the dataflow is another", nil}
+		}
+		return nil, nil
 	}
-	return nil
-}
-
-// diffLines shows the lines that only one text has, in their order, by a longest common subsequence.
-func diffLines(old, now string) string {
-	a, b := strings.Split(strings.TrimSpace(old), "\n"), strings.Split(strings.TrimSpace(now), "\n")
-	if len(a)*len(b) > 1<<22 {
-		return "(too long to compare)"
+	list, err := want.Differences(m.Plan)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %d: %w", m.Checkpoint, err)
 	}
-	common := make([][]int32, len(a)+1) // common[i][j]: of a[i:] and b[j:]
-	for i := range common {
-		common[i] = make([]int32, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
+	var refused []string
+	for _, d := range list {
+		if d.Refused {
+			refused = append(refused, d.Text)
+		} else {
+			changes = append(changes, d.Text)
 		}
 	}
-	var out []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			i, j = i+1, j+1
-		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
-			out = append(out, "- "+a[i])
-			i++
-		default:
-			out = append(out, "+ "+b[j])
-			j++
-		}
+	if len(refused) > 0 {
+		return nil, &MismatchError{m.Checkpoint, "the dataflow is another", refused}
 	}
-	return strings.Join(out, "\n")
+	return changes, nil
 }
 
 // Restart is where a job goes on.
@@ -165,7 +156,9 @@ type Restart struct {
 	// Manifest is the checkpoint to restore; nil on a fresh start. If it is Finished, its output may still have to be
 	// committed (Driver.Recommit) before anybody says that the job is done.
 	Manifest *Manifest
-	IDs      *IDs
+	// Changes say what the job does otherwise than the one that wrote the checkpoint, whose state it keeps.
+	Changes []string
+	IDs     *IDs
 	// Unfinished is the number of pages that an unfinished checkpoint left behind; the next one covers them.
 	Unfinished int
 }
@@ -190,7 +183,7 @@ func (d *Directory) Recover(store *Store, want Expect) (*Restart, error) {
 	r := &Restart{Manifest: m}
 	var sum Summary
 	if m != nil {
-		if err := m.Check(want); err != nil {
+		if r.Changes, err = m.Check(want); err != nil {
 			return nil, err
 		}
 		sum = m.Store

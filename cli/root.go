@@ -13,6 +13,7 @@ import (
 
 	"turbo/internal/spec"
 	"turbo/job"
+	"turbo/run"
 )
 
 func newRoot() *cobra.Command {
@@ -116,18 +117,36 @@ func newExplain() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain JOB.yaml",
 		Short: "Show the plan of a job: operators, exchanges, row kinds, guarantees",
+		Long: `Shows what a job would do: its operators and exchanges, and what its sinks get. When the job has state, it also says what has changed in the
+spec since the state was written, and whether the state still fits.`,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			j, err := f.load(c, args[0])
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(c.OutOrStdout(), j.Plan.Explain())
+			_, err = io.WriteString(c.OutOrStdout(), j.Plan.Explain()+stateText(j))
 			return err
 		},
 	}
 	f.add(c)
 	return c
+}
+
+// stateText says how the job differs from the state that it would go on from; "" when there is none, or no difference.
+func stateText(j *job.Job) string {
+	checkpoint, changes, err := run.Changes(j)
+	var b strings.Builder
+	switch {
+	case err != nil:
+		fmt.Fprintf(&b, "\n%v\n", err)
+	case len(changes) > 0:
+		fmt.Fprintf(&b, "\nthe job has changed since its state (checkpoint %d) was written, and keeps the state\n", checkpoint)
+		for _, change := range changes {
+			fmt.Fprintf(&b, "  %s\n", change)
+		}
+	}
+	return b.String()
 }
 
 func newSchema() *cobra.Command {

@@ -26,6 +26,10 @@ func newRun() *cobra.Command {
 		Short: "Run a job, from its last checkpoint when it has one",
 		Long: `Runs a job until its input ends, it is stopped, or it fails for good. A job with state goes on where its last complete checkpoint was.
 
+The spec of a job with state may change: filters, expressions, new sources, streams and sinks. A log line and turbo explain say what has changed since
+the state was written. New aggregates begin empty, new sinks with the rows after the checkpoint. What keeps state must stay, with the same keys, columns and
+output; else the job is refused with the difference.
+
 The first SIGINT or SIGTERM takes a last checkpoint and stops; a second one ends the process at once, as a crash would.
 Exit codes: 0 done, 1 the job failed, 2 usage or a mistake in the spec, 130 and 143 after SIGINT and SIGTERM.`,
 		Args: cobra.ExactArgs(1),

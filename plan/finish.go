@@ -11,6 +11,7 @@ import (
 // Finish turns the logical plan into the physical one, in place: fuses filters and projections, prunes columns, places
 // exchanges, decides row kinds and balances, and resolves column indexes. It is called once.
 func (p *Plan) Finish() {
+	p.expressions = p.written() // the rules put them together
 	p.fuse()
 	p.prune()
 	p.fuse() // pruning leaves projections that do nothing

@@ -197,6 +197,8 @@ type Sink struct {
 type Plan struct {
 	Settings Settings
 	Sinks    []*Sink // in the order of the specification
+
+	expressions []Expression // as written; set by Finish
 }
 
 // Nodes returns all nodes, inputs before those that read them, in a deterministic order.

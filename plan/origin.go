@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"maps"
+	"slices"
+
 	"turbo/core"
 
 	"turbo/core/expr"
@@ -120,6 +123,58 @@ func replaceOrigins(e *Expr, parts []replacement, inner []*Expr) []segment {
 	}
 	keep(len(e.Text))
 	return out
+}
+
+// written lists the expressions of a plan whose origin is known.
+func (p *Plan) written() []Expression {
+	consumers := p.consumers()
+	var out []Expression
+	at := map[string]int{}
+	for _, n := range p.Nodes() {
+		var list []*Expr
+		switch n := n.(type) {
+		case *Source:
+			if n.Watermark != nil && n.Watermark.Punctuated != nil {
+				list = append(list, n.Watermark.Punctuated)
+			}
+		case *Calc:
+			list = append(list, n.Conditions...)
+			for _, c := range n.Columns {
+				list = append(list, c.Expr)
+			}
+		}
+		feeds := set{}
+		for _, e := range list {
+			for _, s := range e.segments {
+				if s.origin.Name == "" {
+					continue
+				}
+				if len(feeds) == 0 {
+					fed(n, consumers, feeds)
+				}
+				if _, seen := at[s.origin.Name]; !seen { // an aggregate's arguments come before what is made of its results
+					at[s.origin.Name] = len(out)
+					out = append(out, Expression{Name: s.origin.Name, Text: s.source, Feeds: slices.Sorted(maps.Keys(feeds))})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// fed adds the nodes behind n that keep state of rows.
+func fed(n Node, consumers map[Node][]Node, out set) {
+	for _, c := range consumers[n] {
+		switch x := c.(type) {
+		case *Aggregate, *Deduplicate:
+			out.add(c.Common().ID)
+		case *Operator:
+			if x.Stateful {
+				out.add(x.ID)
+			}
+		}
+		fed(c, consumers, out)
+	}
 }
 
 // Written notes where the text of the column was written, and returns c.

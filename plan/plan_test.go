@@ -57,14 +57,14 @@ func TestDiff(t *testing.T) {
 		{"nothing", nil, ""},
 		{"parallelism", []string{"parallelism: 2", "parallelism: 7"}, ""},
 		{"order of streams", []string{"  big: {from: a, filter: v > 10}\n", "", "sinks:\n", "  big: {from: a, filter: v > 10}\nsinks:\n"}, ""},
-		{"filter", []string{"v > 10", "v > 20"}, "  big/filter: filter was v > 10 and is v > 20"},
+		{"filter", []string{"v > 10", "v > 20"}, "  stream big, filter: was v > 10 and is v > 20; what rows before the change have made stays in once/deduplicate, sums/aggregate"},
 		{"ttl", []string{"1h", "2h"}, "  once/deduplicate: ttl was 1h0m0s and is 2h0m0s"},
 		{"key groups", []string{"parallelism: 2", "key-groups: 64"}, "! job: the number of key groups was 128 and is 64"},
 		{"key", []string{"key-by: [k]", "key-by: [k, id]"}, "! sums/aggregate: key was k STRING and is k STRING, id BIGINT\n! out/sink: columns was (k STRING, total DOUBLE, n BIGINT NOT NULL) and is (k STRING, id BIGINT NOT NULL, total DOUBLE, n BIGINT NOT NULL)"},
-		{"aggregate", []string{"SUM(v)", "MAX(v)"}, "! sums/aggregate: column total was SUM(DOUBLE) DOUBLE and is MAX(DOUBLE) DOUBLE"},
+		{"aggregate", []string{"SUM(v)", "MAX(v)"}, "! sums/aggregate: column total was SUM(DOUBLE) DOUBLE and is MAX(DOUBLE) DOUBLE\n  stream sums, column total: was SUM(v) and is MAX(v); what rows before the change have made stays in sums/aggregate"},
 		{"type", []string{"id: BIGINT NOT NULL", "id: INT NOT NULL"}, "! once/deduplicate: key was id BIGINT and is id INT"},
 		{"gone", []string{"  rows: {from: once, connector: blackhole}\n", ""}, "! rows/sink: the sink is gone, and the checkpoint has its state"},
-		{"new", []string{"sinks:\n", "sinks:\n  more: {from: a, connector: blackhole}\n"}, "  more/sink: the sink is new and starts without state"},
+		{"new", []string{"sinks:\n", "sinks:\n  more: {from: a, connector: blackhole}\n"}, "  more/sink: the sink is new: it gets the rows that follow the checkpoint"},
 		{"clock", []string{"ttl: 1h", "ttl: 1h, clock: processing"}, "! once/deduplicate: clock was event and is processing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"turbo/core"
@@ -16,6 +17,16 @@ type Signature struct {
 	Job       string          `json:"job"`
 	KeyGroups int             `json:"key_groups"`
 	Parts     []SignaturePart `json:"parts"`
+	// Expressions are those of the program as it was written. State does not depend on them to fit, but on them what it means.
+	Expressions []Expression `json:"expressions,omitempty"`
+}
+
+// Expression is an expression of a program.
+type Expression struct {
+	Name string `json:"name"` // as Origin has it
+	Text string `json:"text"`
+	// Feeds are the nodes behind it that keep state of rows: aggregates, windows, joins.
+	Feeds []string `json:"feeds,omitempty"`
 }
 
 // SignaturePart describes one node.
@@ -37,7 +48,7 @@ type Attribute struct {
 
 // Signature describes a finished plan.
 func (p *Plan) Signature() Signature {
-	out := Signature{Job: p.Settings.Name, KeyGroups: p.Settings.KeyGroups}
+	out := Signature{Job: p.Settings.Name, KeyGroups: p.Settings.KeyGroups, Expressions: p.expressions}
 	for _, n := range p.Nodes() {
 		c := n.Common()
 		part := SignaturePart{ID: c.ID}
@@ -49,16 +60,6 @@ func (p *Plan) Signature() Signature {
 			fixed("connector", n.Spec.Name)
 			part.Fixed = append(part.Fixed, identity(n.Config)...)
 			free("columns", n.Schema.String())
-		case *Calc:
-			part.Kind = "calc"
-			for _, e := range n.Conditions {
-				free("filter", e.Text)
-			}
-			for _, column := range n.Columns {
-				if column.Input < 0 || column.Name != n.Inputs[0].Common().Schema.Fields[column.Input].Name {
-					free("column "+column.Name, column.Expr.Text)
-				}
-			}
 		case *Aggregate:
 			part.Kind, part.State = "aggregate", true
 			fixed("key", typed(n.Keys, n.Schema))
@@ -93,7 +94,7 @@ func (p *Plan) Signature() Signature {
 			part.Fixed = append(part.Fixed, identity(n.Config)...)
 			fixed("columns", n.Schema.String())
 		default:
-			continue // an exchange has no state between checkpoints
+			continue // a Calc has no state, an exchange none between checkpoints
 		}
 		out.Parts = append(out.Parts, part)
 	}
@@ -195,15 +196,66 @@ func Diff(old, now Signature) []Difference {
 			add(was.ID, true, "was %s and is %s", was.Kind, is.Kind)
 			continue
 		}
+		fixed := len(out)
 		compare(was.Fixed, is.Fixed, func(text string) { add(was.ID, was.State, "%s", text) })
+		if len(out) == fixed && !slices.Equal(was.Fixed, is.Fixed) {
+			add(was.ID, was.State, "the order was %s and is %s", attributeNames(was.Fixed), attributeNames(is.Fixed))
+		}
 		compare(was.Free, is.Free, func(text string) { add(was.ID, false, "%s", text) })
 	}
 	for _, is := range now.Parts {
-		if !known[is.ID] && is.State {
+		switch {
+		case known[is.ID] || !is.State:
+		case is.Kind == "sink":
+			add(is.ID, false, "the sink is new: it gets the rows that follow the checkpoint")
+		default:
 			add(is.ID, false, "the %s is new and starts without state", is.Kind)
 		}
 	}
+	diffExpressions(old.Expressions, now.Expressions, known, func(name, text string) { add(name, false, "%s", text) })
 	return out
+}
+
+// diffExpressions compares the programs' texts. known are the nodes of the old one.
+func diffExpressions(old, now []Expression, known map[string]bool, add func(name, text string)) {
+	is, was := map[string]Expression{}, map[string]Expression{}
+	for _, e := range old {
+		was[e.Name] = e
+	}
+	for _, e := range now {
+		is[e.Name] = e
+	}
+	kept := func(e Expression) string {
+		in := slices.DeleteFunc(slices.Clone(e.Feeds), func(id string) bool { return !known[id] })
+		if len(in) == 0 {
+			return ""
+		}
+		return "; what rows before the change have made stays in " + strings.Join(in, ", ")
+	}
+	for _, e := range old {
+		switch x, there := is[e.Name]; {
+		case !there:
+			add(e.Name, fmt.Sprintf("was %s and is gone%s", oneLine(e.Text), kept(e)))
+		case x.Text != e.Text:
+			add(e.Name, fmt.Sprintf("was %s and is %s%s", oneLine(e.Text), oneLine(x.Text), kept(x)))
+		}
+	}
+	for _, e := range now {
+		if _, there := was[e.Name]; !there {
+			add(e.Name, fmt.Sprintf("is new: %s%s", oneLine(e.Text), kept(e)))
+		}
+	}
+}
+
+// oneLine puts a text that may have several lines on one.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func attributeNames(list []Attribute) string {
+	var names []string
+	for _, a := range list {
+		names = append(names, a.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func compare(old, now []Attribute, add func(string)) {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"turbo/ckpt"
@@ -78,9 +77,12 @@ func New(j *job.Job, o Options) (*Process, error) {
 	if !ok {
 		return nil, fmt.Errorf("engine.restart.strategy %q is not known", s.Restart.Strategy)
 	}
-	signature := j.Plan.Signature()
+	state, differences, err := StatePlan(j.Plan)
+	if err != nil {
+		return nil, err
+	}
 	config := supervisor.Job{
-		Name: s.Name, Plan: ckpt.Plan{Fingerprint: signature.Fingerprint(), Text: signatureText(signature)}, KeyGroups: s.KeyGroups, Parallelism: workers,
+		Name: s.Name, Plan: state, Differences: differences, KeyGroups: s.KeyGroups, Parallelism: workers,
 		FS: o.FS, Dir: p.StateDir, Fresh: o.Fresh, Interval: s.Checkpoint.Interval, MinPause: s.Checkpoint.MinPause, Timeout: s.Checkpoint.Timeout, Retain: s.Checkpoint.Retain,
 		Restart: supervisor.Restart{
 			Strategy: strategy, Initial: s.Restart.Initial, Max: s.Restart.Max, Multiplier: s.Restart.Multiplier, Jitter: s.Restart.Jitter,
@@ -133,19 +135,4 @@ func (p *Process) Run(ctx context.Context) (supervisor.Result, error) {
 		}
 	}()
 	return p.Supervisor.Run(ctx)
-}
-
-// signatureText renders what state depends on, a fact a line, for the difference that a refused start shows.
-func signatureText(s plan.Signature) string {
-	var b strings.Builder
-	for _, p := range s.Parts {
-		if !p.State {
-			continue
-		}
-		fmt.Fprintf(&b, "%s %s\n", p.Kind, p.ID)
-		for _, a := range p.Fixed {
-			fmt.Fprintf(&b, "  %s %s: %s\n", p.ID, a.Name, a.Value)
-		}
-	}
-	return b.String()
 }

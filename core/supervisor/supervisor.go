@@ -21,6 +21,8 @@ type Job struct {
 	// Graph makes the graph of a run: the identifier of the job's state, which --fresh renews.
 	Graph func(run string) (*task.Graph, error)
 	Plan  ckpt.Plan
+	// Differences is for ckpt.Expect.
+	Differences func(state ckpt.Plan) ([]ckpt.Difference, error)
 	// KeyGroups must be that of the graph.
 	KeyGroups   int
 	Parallelism int
@@ -225,6 +227,9 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 		s.mu.Lock()
 		s.restored = restart.Last()
 		s.mu.Unlock()
+		for _, change := range restart.Changes {
+			s.job.Log.Warn("the job has changed since its state was written, and keeps the state", "checkpoint", restart.Last(), "change", change)
+		}
 	}
 	if err := d.Recommit(ctx); err != nil {
 		return Result{}, false, err
@@ -285,7 +290,7 @@ func (s *Supervisor) watch(ctx context.Context, a *task.Attempt, d *ckpt.Driver)
 }
 
 func (s *Supervisor) expect() ckpt.Expect {
-	return ckpt.Expect{Job: s.job.Name, KeyGroups: s.graph.KeyGroups, Plan: s.job.Plan}
+	return ckpt.Expect{Job: s.job.Name, KeyGroups: s.graph.KeyGroups, Plan: s.job.Plan, Differences: s.job.Differences}
 }
 
 // set notes what the job is doing.

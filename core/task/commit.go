@@ -25,9 +25,16 @@ func (c Committer) Commit(ctx context.Context, m *ckpt.Manifest) error {
 }
 
 // CommitInfo describes a checkpoint to one sink: the ranges of the sources that it reads, and the balance of the way
-// from them when that is a pass-through.
+// from them when that is a pass-through. A sink that the checkpoint does not have begins there, with nothing.
 func (g *Graph) CommitInfo(sink *Node, m *ckpt.Manifest) core.CommitInfo {
 	info := m.CommitInfo()
+	if !m.Has(sink.ID) { // the sink is new: this checkpoint is where it begins, and it has nothing of it
+		info.Previous, info.Sources = 0, nil
+		if sink.PassThrough {
+			info.Balance = &core.Balance{}
+		}
+		return info
+	}
 	above := sink.ancestors(g)
 	info.Sources = nil
 	for _, r := range m.Ranges {
