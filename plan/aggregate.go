@@ -53,6 +53,10 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 				c.call(n, f, input, fail)
 				return false
 			}
+			if n.Name == ops.CountDistinct.String() {
+				fail(n.Pos(), "write COUNT(DISTINCT x)")
+				return false
+			}
 			if near := core.Nearest(n.Name, ops.FunctionNames()); near != "" && len(n.Args) == 1 {
 				fail(n.Pos(), "unknown aggregate "+n.Written+", did you mean "+near+"?")
 				return false
@@ -117,11 +121,15 @@ func suggest(name string, known []string) string {
 // call checks one aggregate.
 func (c *AggregateColumn) call(n *expr.Call, f ops.Function, input *core.Schema, fail func(int, string)) {
 	call := aggregateCall{function: f, at: expr.Span{From: n.Pos(), To: n.End()}}
-	if n.Distinct {
-		if f != ops.Count || len(n.Args) != 1 {
-			fail(n.Pos(), "DISTINCT is supported in COUNT(DISTINCT x) only")
-			return
-		}
+	switch {
+	case !n.Distinct || f == ops.Min || f == ops.Max: // which do not mind equal values
+	case f != ops.Count:
+		fail(n.Pos(), n.Name+"(DISTINCT x) is not supported: COUNT, MIN and MAX take DISTINCT")
+		return
+	case len(n.Args) != 1:
+		fail(n.Pos(), "COUNT(DISTINCT x) takes one argument, here are "+strconv.Itoa(len(n.Args))+": write COUNT(DISTINCT ROW(a, b))")
+		return
+	default:
 		call.function = ops.CountDistinct
 	}
 	var argument core.Type
