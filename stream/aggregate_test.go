@@ -270,6 +270,41 @@ func TestUserAggregateSpec(t *testing.T) {
 	}
 }
 
+const builtinSpec = `name: builtin
+engine: {parallelism: 2, checkpoint: {dir: DIR/state}, restart: {strategy: none}}
+sources:
+  in: {connector: file, path: DIR/in.csv, format: csv, schema: {k: STRING NOT NULL, ts: TIMESTAMP(3), v: BIGINT, w: STRING}, watermark: {column: ts}}
+streams:
+  all:
+    from: in
+    emit: every-row
+    aggregate: {n: COUNT(DISTINCT v), about: APPROX_COUNT_DISTINCT(w), middle: MEDIAN(v), deviation: STDDEV_POP(v)}
+  keyed:
+    from: in
+    key-by: [k]
+    window: {WINDOW}
+    aggregate: {words: "STRING_AGG(w, '+')", top: "CARDINALITY(TOP_K(v, 2))", p: "PERCENTILE(v, 0.5)", first: FIRST_VALUE(v), last: LAST_VALUE(w), n: COUNT(DISTINCT v), spread: MAX(DISTINCT v) - MIN(v)}
+sinks:
+  out: {from: STREAM, connector: file, path: DIR/out, format: csv}
+`
+
+// TestBuiltinAggregates: the functions of SQL in a job specification, over the whole stream and in windows.
+func TestBuiltinAggregates(t *testing.T) {
+	input := "a,2026-01-01 00:00:01,4,x\nb,2026-01-01 00:00:02,,\na,2026-01-01 00:00:03,4,y\na,2026-01-01 00:00:04,1,\nb,2026-01-01 00:00:05,,z\na,2026-01-01 00:00:11,7,x\n"
+	for _, c := range []struct{ stream, window, want string }{
+		{"all", "tumbling: 1s", "1,1,4.0,0.0 1,1,4.0,0.0 1,2,4.0,0.0 2,2,4.0,1.4142135623730951 2,3,4.0,1.4142135623730951 3,3,4.0,2.1213203435596424"},
+		{"keyed", "tumbling: 10s", "a,00,10,x+y,2,4.0,4,y,2,3,final a,10,20,x,1,7.0,7,x,1,0,final b,00,10,z,,,,z,0,,final"},
+		{"keyed", "sliding: 10s, every: 5s", "a,-5,05,x+y,2,4.0,4,y,2,3,final a,00,10,x+y,2,4.0,4,y,2,3,final a,05,15,x,1,7.0,7,x,1,0,final a,10,20,x,1,7.0,7,x,1,0,final b,-5,05,,,,,,0,,final b,00,10,z,,,,z,0,,final b,05,15,z,,,,z,0,,final"},
+		{"keyed", "session: 5s", "a,01,09,x+y,2,4.0,4,y,2,3,final a,11,16,x,1,7.0,7,x,1,0,final b,02,10,z,,,,z,0,,final"},
+	} {
+		got, err := runSpec(t, strings.NewReplacer("WINDOW", c.window, "STREAM", c.stream).Replace(builtinSpec), input)
+		got = strings.NewReplacer("2026-01-01 00:00:", "", "2025-12-31 23:59:55", "-5", ".000", "").Replace(got)
+		if err != nil || got != c.want {
+			t.Errorf("%s %s: %v\ngot  %s\nwant %s", c.stream, c.window, err, got, c.want)
+		}
+	}
+}
+
 // TestRegisterAggregateRefuses: what cannot work is said when it is registered.
 func TestRegisterAggregateRefuses(t *testing.T) {
 	type hidden struct {
