@@ -119,7 +119,7 @@ func newExplain() *cobra.Command {
 		Short: "Show the plan of a job: operators, exchanges, row kinds, guarantees",
 		Long: `Shows what a job would do: its operators and exchanges, and what its sinks get. When the job has state, it also says what has changed in the
 spec since the state was written, and whether the state still fits.`,
-		Args:  cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			j, err := f.load(c, args[0])
 			if err != nil {

@@ -288,22 +288,30 @@ type LimitError struct {
 
 func (e *LimitError) Error() string {
 	var b strings.Builder
-	what := "the memory budget"
+	what := "that engine.memory leaves for data"
 	if e.OfAccount {
-		what = "its limit"
+		what = "of its limit"
 	}
-	fmt.Fprintf(&b, "memory: %s asked for %d bytes, but %d of the %d bytes of %s are taken", e.Account, e.Requested, e.Used, e.Limit, what)
+	fmt.Fprintf(&b, "out of memory: %s asked for %s, but %s of the %s %s are taken", e.Account, size(e.Requested), size(e.Used), size(e.Limit), what)
 	for i, a := range e.Largest {
 		if i == 0 {
-			b.WriteString(" (largest: ")
+			b.WriteString("; largest first: ")
 		} else {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s %d", a.Name, a.Used)
+		fmt.Fprintf(&b, "%s %s", a.Name, size(a.Used))
 	}
-	if len(e.Largest) > 0 {
-		b.WriteString(")")
-	}
-	b.WriteString("; raise engine.memory, or lower parallelism or batch sizes")
+	b.WriteString(". Raise engine.memory; what queues and batches have also follows engine.parallelism and engine.batch-rows")
 	return b.String()
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }

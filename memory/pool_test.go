@@ -77,8 +77,8 @@ func TestLimit(t *testing.T) {
 	if e == nil {
 		t.Fatal("the limit was not enforced")
 	}
-	want := "memory: job/a asked for 131072 bytes, but 987136 of the 1048576 bytes of the memory budget are taken " +
-		"(largest: job/big 921600, job/a 65536); raise engine.memory, or lower parallelism or batch sizes"
+	want := "out of memory: job/a asked for 128.0 KiB, but 964.0 KiB of the 1.0 MiB that engine.memory leaves for data are taken; " +
+		"largest first: job/big 900.0 KiB, job/a 64.0 KiB. Raise engine.memory; what queues and batches have also follows engine.parallelism and engine.batch-rows"
 	if e.Error() != want {
 		t.Errorf("got  %s\nwant %s", e, want)
 	}

@@ -1,9 +1,12 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"turbo/memory"
 )
 
 // Restart is a restart strategy. The zero value never restarts.
@@ -36,6 +39,30 @@ const (
 
 // Strategies are the words of the job spec.
 var Strategies = map[string]Strategy{"none": None, "fixed": Fixed, "exponential": Exponential, "failure-rate": FailureRate}
+
+// outOfMemory says why an attempt that ran into engine.memory is not made again: the one before did so too, and no checkpoint has become
+// complete since, so the next would do the same work with the same memory. starved is the newest checkpoint of the former such failure, nil
+// when the attempt before ended otherwise. It returns "" for all else: a peak may pass.
+func (s *Supervisor) outOfMemory(err error, starved **uint64) string {
+	var limit *memory.LimitError
+	if !errors.As(err, &limit) {
+		*starved = nil
+		return ""
+	}
+	newest := uint64(0)
+	if ids, err := s.dir.Manifests.List(); err == nil && len(ids) > 0 {
+		newest = ids[len(ids)-1]
+	}
+	if *starved != nil && **starved == newest {
+		at := "the start"
+		if newest > 0 {
+			at = fmt.Sprintf("checkpoint %d", newest)
+		}
+		return "the attempt before ran out of memory, too, and got no further than " + at
+	}
+	*starved = &newest
+	return ""
+}
 
 // restarts decides about restarts. It is pure: times come from outside.
 type restarts struct {

@@ -17,6 +17,7 @@ import (
 	"turbo/core/supervisor"
 	"turbo/internal/dirlock"
 	"turbo/internal/vfs"
+	"turbo/memory"
 )
 
 func TestRestarts(t *testing.T) {
@@ -57,6 +58,47 @@ func TestRestarts(t *testing.T) {
 				w.check(1000)
 			}
 		})
+	}
+}
+
+// TestOutOfMemory: what has run out of memory is tried once more, and again only when it has come further.
+func TestOutOfMemory(t *testing.T) {
+	limit := func() error {
+		return fmt.Errorf("aggregate agg: %w", &memory.LimitError{Account: "job/agg", Requested: 1, Used: 2, Limit: 2})
+	}
+	for name, c := range map[string]struct {
+		fail     map[int][]error
+		restarts int
+		want     string
+	}{
+		"twice at the same place": {map[int][]error{500: {limit(), limit(), limit()}}, 1, "the attempt before ran out of memory, too, and got no further than the start"},
+		"a peak":                  {map[int][]error{500: {limit(), errFlaky, limit()}}, 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1000, true)
+			w.fail = c.fail
+			job := w.job(2)
+			job.Restart = supervisor.Restart{Strategy: supervisor.Fixed, Attempts: -1, Delay: time.Millisecond}
+			result, err := w.run(context.Background(), job, nil)
+			if result.Restarts != c.restarts || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d restarts, %v; want %d and %q", result.Restarts, err, c.restarts, c.want)
+			}
+		})
+	}
+	// With a checkpoint between two failures the job goes on.
+	w := newWorld(t, 300, false)
+	w.fail = map[int][]error{100: {limit()}, 300: {limit()}}
+	job := w.job(2)
+	job.Restart = supervisor.Restart{Strategy: supervisor.Fixed, Attempts: -1, Delay: time.Millisecond}
+	result, err := w.run(context.Background(), job, func(s *supervisor.Supervisor) {
+		w.waitRead(300)
+		if _, err := s.Checkpoint(context.Background()); err != nil {
+			t.Error(err)
+		}
+		w.more(1000, true)
+	})
+	if err != nil || result.Restarts != 2 || !result.Finished {
+		t.Errorf("%+v, %v", result, err)
 	}
 }
 

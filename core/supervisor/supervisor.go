@@ -127,6 +127,7 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 		return Result{}, err
 	}
 	tries := newRestarts(s.job.Restart)
+	var starved *uint64
 	for {
 		started := s.job.Clock.Now()
 		result, began, err := s.try(ctx)
@@ -138,6 +139,9 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 			return result, err
 		}
 		delay, giveUp := tries.failed(started, s.job.Clock.Now())
+		if again := s.outOfMemory(err, &starved); again != "" {
+			giveUp = again
+		}
 		if giveUp != "" {
 			return result, fmt.Errorf("%w (not restarted: %s)", err, giveUp)
 		}

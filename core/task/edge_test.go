@@ -86,7 +86,7 @@ func TestOpenFails(t *testing.T) {
 		"reader":       {&scripted{poll: quiet, readerErr: errors.New("no reader")}, nil, &testSink{}, "source src: no reader"},
 		"operator":     {&scripted{poll: quiet}, func(*core.OperatorContext) error { return errors.New("no operator") }, &testSink{}, "operator op: no operator"},
 		"writer":       {&scripted{poll: quiet}, nil, &badWriters{}, "sink out: no writer"},
-		"memory limit": {&scripted{poll: quiet}, func(ctx *core.OperatorContext) error { ctx.Account.Allocate(1 << 30); return nil }, &testSink{}, "memory budget"},
+		"memory limit": {&scripted{poll: quiet}, func(ctx *core.OperatorContext) error { ctx.Account.Allocate(1 << 30); return nil }, &testSink{}, "out of memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := memory.NewPool(64 << 20)
