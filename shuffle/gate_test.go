@@ -87,6 +87,8 @@ func TestSnapshot(t *testing.T) {
 	a, channels := newGate("3")
 	script(a, channels, "0 w5", "1 w3", "2 w7", "2 i", "0 w9")
 	saved := a.Snapshot()
+	ended, channels := newGate("2")
+	script(ended, channels, "1 w3", "0 w"+fmt.Sprint(int64(core.MaxTime)), "0 e")
 	for _, c := range []struct {
 		name, ports string
 		snapshots   [][]byte
@@ -94,8 +96,9 @@ func TestSnapshot(t *testing.T) {
 		verbs       []string
 		then        string
 	}{
-		{"same shape", "3", [][]byte{saved}, "W3", []string{"1 w8"}, "W8"},
-		{"same shape, idle channel comes back", "3", [][]byte{saved}, "W3", []string{"1 w8", "2 a", "2 w20", "1 w12"}, "W9"},
+		{"same shape: every channel speaks again", "3", [][]byte{saved}, "W3", []string{"0 w9", "2 i", "1 w8"}, "W8"},
+		{"same shape: splits have moved to a sender that was ahead", "3", [][]byte{saved}, "W3", []string{"0 w4", "2 i", "1 w20"}, "W4"},
+		{"same shape: splits have moved to a sender that had ended", "2", [][]byte{ended.Snapshot()}, "W3", []string{"0 w4", "1 w" + fmt.Sprint(int64(core.MaxTime)), "1 e", "0 w6"}, "W6"},
 		{"other shape", "2", [][]byte{saved}, "W3", []string{"0 w6", "1 w5"}, "W5"},
 		{"merged: the smallest", "2", [][]byte{saved, snapshotAt(4), snapshotAt(2)}, "W2", []string{"0 w6", "1 w5"}, "W5"},
 		{"nothing seen yet", "2", [][]byte{snapshotAt(core.MinTime)}, "", []string{"0 w6", "1 w5"}, "W5"},
@@ -120,22 +123,25 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("%v\n%x\n%x", err, g.Snapshot(), saved)
 		}
 	})
-	t.Run("all idle", func(t *testing.T) {
+	t.Run("all idle", func(t *testing.T) { // the senders say so again
 		b, channels := newGate("2")
 		script(b, channels, "0 w5", "0 i", "1 w9", "1 i")
-		g, _ := newGate("2")
+		g, channels := newGate("2")
 		if err := g.Restore(b.Snapshot()); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(pollAll(g), " "); got != "W9 idle" || !g.Idle() {
+		if got := strings.Join(pollAll(g), " "); got != "W9" || g.Idle() {
 			t.Errorf("got %q", got)
+		}
+		if got := script(g, channels, "0 i", "1 i"); got != "idle" || !g.Idle() {
+			t.Errorf("then %q", got)
 		}
 	})
 }
 
 func snapshotAt(t core.Time) []byte {
 	g, _ := newGate("1")
-	g.valve.last, g.valve.channels[0].watermark = t, t
+	g.valve.last = t
 	return g.Snapshot()
 }
 

@@ -38,14 +38,14 @@ func (d drifts) join(w *Watermark, wake func()) *driftMember {
 	return m
 }
 
-// publish tells the others how far the reader is. Before it has looked for its splits, it is at the beginning.
+// publish tells the others how far the reader is. While it looks for its splits it is where it was, which is at first the beginning.
 func (m *driftMember) publish(w *watermarks) {
 	if m == nil {
 		return
 	}
 	low, active := w.low()
 	if active == 0 && !w.looked {
-		low = core.MinTime
+		low = w.emitted
 	}
 	m.set(low)
 }

@@ -213,6 +213,44 @@ func TestNotIdleBeforeItHasLooked(t *testing.T) {
 	}
 }
 
+// TestNotIdleBetweenSplits: a reader whose splits have ended may be about to start another, whose rows are not late; it is idle when it has looked for one.
+func TestNotIdleBetweenSplits(t *testing.T) {
+	var events []core.Event
+	s := &settling{settled: true, scripted: scripted{poll: func(int) (e core.Event, err error) {
+		if len(events) > 0 {
+			e, events = events[0], events[1:]
+		}
+		return e, nil
+	}}}
+	a, err := Open(context.Background(), small(memory.NewPool(0), clock.Real(), 1, &Node{ID: "s/source", Schema: pairSchema, Watermark: &Watermark{Column: 1}, Source: func() (core.Source, error) { return s, nil }}), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Stop()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, c := range []struct {
+		events  []core.Event
+		settled bool
+		want    string
+	}{
+		{[]core.Event{{Kind: core.SplitStart, ID: "a"}, {Kind: core.DataEvent, Batch: rowAt(100)}, {Kind: core.SplitEnd}}, false, "rows, active, watermark 1970-01-01T00:00:00.000099Z"},
+		{nil, false, ""},
+		{[]core.Event{{Kind: core.SplitStart, ID: "b", Split: 1}, {Kind: core.DataEvent, Split: 1, Batch: rowAt(200)}}, true, "rows, watermark 1970-01-01T00:00:00.000199Z"},
+		{[]core.Event{{Kind: core.SplitEnd, Split: 1}}, false, ""},
+		{nil, true, "idle"},
+	} {
+		events, s.settled = c.events, c.settled
+		at := time.Duration(i+1) * time.Second
+		if got := strings.Join(messages(t, a, at+1, at+time.Second/2), ", "); got != c.want {
+			t.Errorf("step %d: %q, want %q", i, got, c.want)
+		}
+	}
+}
+
 // TestIdleSourceEnds: the last watermark counts although the source was idle. A gate ignores what an idle channel says.
 func TestIdleSourceEnds(t *testing.T) {
 	quiet := true
@@ -442,8 +480,8 @@ func TestAbortWhileFreezing(t *testing.T) {
 	}
 }
 
-// TestRestoredIdleGate: a gate restored with idle channels hears from its senders, sources and gates, that they are active.
-func TestRestoredIdleGate(t *testing.T) {
+// TestRestoredGateSaysThatItIsActive: what is behind a source or a gate hears first whether it is active.
+func TestRestoredGateSaysThatItIsActive(t *testing.T) {
 	m := newWatermarks(marked)
 	m.looked = true
 	m.start("s", core.MinTime, false, 0)

@@ -221,8 +221,8 @@ func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
 	return nil
 }
 
-// settler is a reader that finds its splits by and by, and says when it has started those that there were at first. Before that it is not
-// idle for having none.
+// settler is a reader that finds its splits by and by, and says when it has started those that there were at first, and after the end of a split whether it
+// has looked for another. Before that it is not idle for having none.
 type settler interface{ Settled() bool }
 
 func (r *sourceRoot) settled() bool {

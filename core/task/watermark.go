@@ -13,8 +13,8 @@ type watermarks struct {
 	splits   []splitTime
 	emitted  core.Time
 	idle     bool // what was last told downstream
-	told     bool // downstream has been told whether this reader is active: gates restored from a checkpoint may think otherwise
-	looked   bool // the reader has had the chance to start its first splits
+	told     bool // downstream has been told whether this reader is active: to gates, new ones and restored ones, every channel is until then
+	looked   bool // the reader has had the chance to start its first splits, or, when all have ended, the next one
 }
 
 type splitTime struct {
@@ -42,8 +42,17 @@ func (w *watermarks) start(id string, watermark core.Time, idle bool, now int64)
 	w.splits = append(w.splits, s)
 }
 
-// end says that a split brings nothing more.
-func (w *watermarks) end(split int) { w.splits[split].ended = true }
+// end says that a split brings nothing more. When it was the last one the reader may be about to start another, whose rows are not late: it holds back the
+// watermark until it has looked for one.
+func (w *watermarks) end(split int) {
+	w.splits[split].ended = true
+	for i := range w.splits {
+		if !w.splits[i].ended {
+			return
+		}
+	}
+	w.looked = false
+}
 
 // observe takes a batch of one split, whose latest time the caller knows.
 func (w *watermarks) observe(split int, b *core.Batch, latest core.Time, now int64) error {

@@ -18,8 +18,8 @@ var ErrClosed = errors.New("closed before the checkpoint was prepared")
 type Fetcher interface {
 	// Fetch blocks until there is an event or ctx ends (it then returns promptly, with any error). It hands over what it
 	// has at once, also a single row: the adapter merges small batches as the buffer timeout allows. A NoEvent brings
-	// nothing; the first one, or the first data, says that the splits that there are now have been started: who has none returns it
-	// before it blocks, or it holds back the watermark. After EndOfInput or an error Fetch is not called again.
+	// nothing; the first one, or the first data, says that the splits that there are now have been started: who has none, at first or after
+	// a SplitEnd, returns it before it blocks, or it holds back the watermark. After EndOfInput or an error Fetch is not called again.
 	//
 	// Splits are numbered from 0 in the order of their SplitStart events. A checkpoint can fall between any two events, so
 	// Position must cover exactly the rows and dead letters of the events up to this one: a record that cannot be decoded

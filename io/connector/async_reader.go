@@ -56,7 +56,7 @@ type AsyncReader struct {
 	opened int64        // bytes in them
 	timer  clock.Timer
 	closed bool
-	looked bool // the fetcher has started the splits that there were at first
+	looked bool // the fetcher has started the splits that there were at first, and since the last end of one has had the chance to start another
 
 	space  chan struct{} // the goroutine waits for room
 	wants  bool          // it does so now
@@ -181,8 +181,8 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 	return event, nil
 }
 
-// Settled reports whether Poll has returned the start of every split that the fetcher found at first. Until then a reader without splits is
-// not an idle one, and must not let the watermark pass the splits that it is about to start.
+// Settled reports whether Poll has returned the start of every split that the fetcher found at first, and of the one, if any, that it began after the end of the
+// last. Until then a reader without splits is not an idle one, and must not let the watermark pass the splits that it is about to start.
 func (r *AsyncReader) Settled() bool { return r.settled }
 
 // claim adds the split of a SplitStart to the snapshot, taking over its restored state.
@@ -272,7 +272,7 @@ func (r *AsyncReader) run(ctx context.Context) {
 		if event.Kind == core.EndOfInput {
 			return
 		}
-		if event.Kind != core.SplitStart {
+		if event.Kind != core.SplitStart && event.Kind != core.SplitEnd {
 			r.settle()
 		}
 	}
@@ -287,6 +287,13 @@ func (r *AsyncReader) settle() {
 	wake()
 }
 
+// unsettle notes, before the worker hears of the end of a split, that the fetcher may start another.
+func (r *AsyncReader) unsettle() {
+	r.mu.Lock()
+	r.looked = false
+	r.mu.Unlock()
+}
+
 // take merges the event into the open batch of its split or queues it.
 func (r *AsyncReader) take(ctx context.Context, event FetchEvent) error {
 	switch event.Kind {
@@ -298,6 +305,9 @@ func (r *AsyncReader) take(ctx context.Context, event FetchEvent) error {
 		return r.merge(ctx, event)
 	default:
 		r.flush(ctx, event.Split)
+		if event.Kind == core.SplitEnd {
+			r.unsettle()
+		}
 	}
 	r.pushEvent(ctx, event)
 	return nil

@@ -21,7 +21,7 @@ type fetcher struct {
 	open    splitReader
 	meta    []metaColumn
 	pos     []byte
-	looked  bool // there was no file once
+	looked  bool // there was no file since the last one ended
 }
 
 // splitReader reads one split. Its events have no Split index yet; SplitEnd is the last one.
@@ -100,6 +100,7 @@ func (f *fetcher) Fetch(ctx context.Context) (connector.FetchEvent, error) {
 	}
 	e.Split = f.current
 	if e.Kind == core.SplitEnd {
+		f.looked = false
 		f.open.close()
 		f.open = nil
 	}

@@ -86,7 +86,9 @@ func freeSteps(r *rand.Rand, sources []*source) []step {
 			}
 			slices.Sort(cuts)
 			for i, c := range cuts {
-				steps[i].Limits[path] = ends[c]
+				if c > 0 { // never the last row: there is input left until the last step
+					steps[i].Limits[path] = ends[c-1]
+				}
 			}
 			steps[len(steps)-1].Limits[path] = ever
 		}

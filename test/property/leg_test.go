@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -85,6 +86,10 @@ func child(path string) error {
 	return err
 }
 
+// forking is held while a process is started: until it has become the child it has this process's files open, and with them the locks of directories that
+// a leg has just given back.
+var forking sync.Mutex
+
 // live runs a leg, in this process or, when it is to be killed, in one of its own. It returns the checkpoint at which the leg began; 0: none, or it is
 // not known because the process was killed.
 func (l *life) live() (restored uint64, err error) {
@@ -105,12 +110,19 @@ func (l *life) live() (restored uint64, err error) {
 	}
 	command := exec.Command(self)
 	command.Env = append(os.Environ(), childLife+"="+path)
-	said, err := command.CombinedOutput()
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	forking.Lock()
+	err = command.Start()
+	forking.Unlock()
+	if err == nil {
+		err = command.Wait()
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
 		return 0, nil
 	}
-	return 0, fmt.Errorf("the process was not killed: %w\n%s", err, said)
+	return 0, fmt.Errorf("the process was not killed: %w\n%s", err, &said)
 }
 
 // patience is how long a job may make no progress before the test gives up and prints what it was doing.
@@ -118,7 +130,9 @@ const patience = 90 * time.Second
 
 // run runs the leg in this process.
 func (l *life) run() (restored uint64, err error) {
+	forking.Lock() // a process that is being started is through
 	j, err := job.Load(l.Spec, job.Options{Parallelism: l.Leg.Parallelism})
+	forking.Unlock()
 	if err != nil {
 		return 0, err
 	}
