@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 	arrowmemory "github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/metadata"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+	"github.com/apache/arrow/go/v17/parquet/schema"
 
 	"turbo/core"
 	"turbo/io/connector"
@@ -30,8 +34,9 @@ type parquetReader struct {
 
 	unit     int // the open row group, or -1
 	next     int64
-	rows     pqarrow.RecordReader
-	record   arrow.Record // what is left of it begins at used
+	rows     pqarrow.RecordReader // nil: all columns are in whole
+	whole    arrow.Record         // columns that are decoded a row group at a time; nil: none
+	record   arrow.Record         // what is left of it begins at used
 	used     int64
 	reserved int64
 }
@@ -62,15 +67,15 @@ func openParquet(c connector.FileContext, r io.ReaderAt, size int64) (connector.
 	if p.plan, err = planFile(c, p.fields); err != nil {
 		return nil, err
 	}
-	schema := p.file.MetaData().Schema
+	leaves := p.file.MetaData().Schema
 	wanted := map[string]bool{}
 	for _, f := range p.plan.fields {
 		if f >= 0 {
 			wanted[p.fields.Field(f).Name] = true
 		}
 	}
-	for i := range schema.NumColumns() {
-		if wanted[schema.ColumnRoot(i).Name()] {
+	for i := range leaves.NumColumns() {
+		if wanted[leaves.ColumnRoot(i).Name()] {
 			p.leaves = append(p.leaves, i)
 		}
 	}
@@ -162,14 +167,25 @@ func (p *parquetReader) open(unit int) (err error) {
 	// Per column at most about a page and what is decoded of it.
 	need := int64(0)
 	group := p.file.MetaData().RowGroup(unit)
+	leaves := p.file.MetaData().Schema
 	buffer := make([]byte, 64<<10)
+	atOnce := map[string]bool{} // top-level columns
+	values := int64(0)
 	for _, leaf := range p.leaves {
 		chunk, err := group.ColumnChunk(leaf)
 		if err != nil {
 			return err
 		}
+		if err := readable(chunk); err != nil {
+			return fmt.Errorf("column %s: %w", core.QuoteName(chunk.PathInSchema().String()), err)
+		}
 		if err := verifyChunk(p.source, p.size, chunk, buffer); err != nil {
 			return err
+		}
+		if needsWholePages(leaves.Column(leaf), chunk) {
+			atOnce[leaves.ColumnRoot(leaf).Name()] = true
+			values = max(values, chunk.NumValues())
+			need += 16 * chunk.NumValues()
 		}
 		need += min(2*chunk.TotalUncompressedSize(), 4<<20) + 64<<10
 	}
@@ -177,31 +193,125 @@ func (p *parquetReader) open(unit int) (err error) {
 		return err
 	}
 	p.reserved = need
-	if p.rows, err = p.arrow.GetRecordReader(context.Background(), p.leaves, []int{unit}); err != nil {
+	p.unit, p.next = unit, 0
+	var rest, first []int
+	for _, leaf := range p.leaves {
+		if atOnce[leaves.ColumnRoot(leaf).Name()] {
+			first = append(first, leaf)
+		} else {
+			rest = append(rest, leaf)
+		}
+	}
+	if len(first) > 0 {
+		if err := p.decodeWhole(unit, first, values); err != nil {
+			return err
+		}
+	}
+	if len(rest) > 0 {
+		p.rows, err = p.arrow.GetRecordReader(context.Background(), rest, []int{unit})
+	}
+	return err
+}
+
+// readable reports why Arrow's reader cannot decode a column. It would say nothing, or panic.
+func readable(chunk *metadata.ColumnChunkMetaData) error {
+	for _, e := range chunk.Encodings() {
+		switch e {
+		case parquet.Encodings.Plain, parquet.Encodings.PlainDict, parquet.Encodings.RLEDict, parquet.Encodings.RLE, parquet.Encodings.BitPacked:
+			continue
+		case parquet.Encodings.DeltaBinaryPacked:
+			if t := chunk.Type(); t == parquet.Types.Int32 || t == parquet.Types.Int64 {
+				continue
+			}
+		case parquet.Encodings.DeltaLengthByteArray, parquet.Encodings.DeltaByteArray:
+			if chunk.Type() == parquet.Types.ByteArray {
+				continue
+			}
+		}
+		return fmt.Errorf("its encoding %s of %s cannot be read: write the file with the encoding PLAIN or a dictionary", e, chunk.Type())
+	}
+	return nil
+}
+
+// needsWholePages says that a column is read right only by pages: Arrow Go 17 loses the rest of a miniblock when a page of
+// DELTA_BINARY_PACKED INT64 values among nulls is decoded in several steps.
+func needsWholePages(column *schema.Column, chunk *metadata.ColumnChunkMetaData) bool {
+	return chunk.Type() == parquet.Types.Int64 && column.MaxDefinitionLevel() > 0 && slices.Contains(chunk.Encodings(), parquet.Encodings.DeltaBinaryPacked)
+}
+
+// decodeWhole reads columns of a row group in one batch of at most values values, so that each page is decoded in one step.
+func (p *parquetReader) decodeWhole(unit int, leaves []int, values int64) error {
+	at, err := pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: max(values, p.Rows(unit))}, arrowmemory.NewGoAllocator())
+	if err != nil {
 		return err
 	}
-	p.unit, p.next = unit, 0
+	rows, err := at.GetRecordReader(context.Background(), leaves, []int{unit})
+	if err != nil {
+		return err
+	}
+	defer rows.Release()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		return fmt.Errorf("it has no rows, the footer says %d", p.Rows(unit))
+	}
+	if n := rows.Record().NumRows(); n != p.Rows(unit) {
+		return fmt.Errorf("it ends after %d rows, the footer says %d", n, p.Rows(unit))
+	}
+	p.whole = rows.Record()
+	p.whole.Retain()
 	return nil
 }
 
 // advance fetches the next record.
 func (p *parquetReader) advance() error {
-	p.record, p.used = nil, 0
+	p.drop()
+	if p.rows == nil {
+		p.record = p.whole.NewSlice(p.next, min(p.next+int64(p.batchRows()), p.whole.NumRows()))
+		return nil
+	}
 	if !p.rows.Next() {
 		if err := p.rows.Err(); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		return fmt.Errorf("it ends after %d rows, the footer says %d", p.next, p.Rows(p.unit))
 	}
-	p.record = p.rows.Record() // belongs to the reader until the next Next
+	record := p.rows.Record() // belongs to the reader until the next Next
+	if p.whole == nil {
+		record.Retain()
+		p.record = record
+		return nil
+	}
+	if p.next+record.NumRows() > p.whole.NumRows() {
+		return fmt.Errorf("it has more than the %d rows of the footer", p.whole.NumRows())
+	}
+	part := p.whole.NewSlice(p.next, p.next+record.NumRows())
+	defer part.Release()
+	p.record = array.NewRecord(arrow.NewSchema(append(slices.Clone(record.Schema().Fields()), part.Schema().Fields()...), nil),
+		append(slices.Clone(record.Columns()), part.Columns()...), record.NumRows())
 	return nil
 }
 
+// drop lets the record go.
+func (p *parquetReader) drop() {
+	if p.record != nil {
+		p.record.Release()
+	}
+	p.record, p.used = nil, 0
+}
+
+func (p *parquetReader) batchRows() int { return max(p.plan.context.BatchRows, 1024) }
+
 func (p *parquetReader) shut() {
+	p.drop()
 	if p.rows != nil {
 		p.rows.Release()
 	}
-	p.rows, p.record, p.used, p.unit = nil, nil, 0, -1
+	if p.whole != nil {
+		p.whole.Release()
+	}
+	p.rows, p.whole, p.unit = nil, nil, -1
 	p.plan.context.Account.Unreserve(p.reserved)
 	p.reserved = 0
 }
