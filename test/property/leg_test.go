@@ -71,6 +71,7 @@ const childLife = "TURBO_PROPERTY_LIFE"
 
 // child is the process that is killed.
 func child(path string) error {
+	fmt.Println("hello")
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -86,8 +87,8 @@ func child(path string) error {
 	return err
 }
 
-// forking is held while a process is started: until it has become the child it has this process's files open, and with them the locks of directories that
-// a leg has just given back.
+// forking is held while a process is started: until it is the child, which says so, it may have this process's files open, and with them the locks of
+// directories that a leg has just given back.
 var forking sync.Mutex
 
 // live runs a leg, in this process or, when it is to be killed, in one of its own. It returns the checkpoint at which the leg began; 0: none, or it is
@@ -111,12 +112,18 @@ func (l *life) live() (restored uint64, err error) {
 	command := exec.Command(self)
 	command.Env = append(os.Environ(), childLife+"="+path)
 	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
+	command.Stderr = &said
+	hello, err := command.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
 	forking.Lock()
-	err = command.Start()
+	if err = command.Start(); err == nil {
+		_, err = hello.Read(make([]byte, 1))
+	}
 	forking.Unlock()
-	if err == nil {
-		err = command.Wait()
+	if werr := command.Wait(); err == nil {
+		err = werr
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
