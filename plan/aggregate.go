@@ -175,6 +175,12 @@ func (c *AggregateColumn) call(n *expr.Call, f ops.Function, input *core.Schema,
 		fail(n.Pos(), err.Error())
 		return
 	}
+	if input.Changelog {
+		if err := call.function.CheckChangelog(argument); err != nil {
+			fail(n.Pos(), "the input is a changelog (rows of it replace earlier ones), and "+err.Error())
+			return
+		}
+	}
 	c.calls = append(c.calls, call)
 }
 
@@ -285,12 +291,9 @@ func (c *AggregateColumn) post(hidden []string) (string, func(int) int) {
 func hiddenName(i int) string { return "$" + strconv.Itoa(i) }
 
 // NewAggregate puts a running aggregation on in: a projection to keys and arguments, the Aggregate, and a projection of
-// its results when a column is more than one aggregate. An error names the offending key or column.
+// its results when a column is more than one aggregate. Over a changelog, rows that are replaced are taken back. An error names the offending key or column.
 func NewAggregate(at Place, in Node, keys []string, columns []*AggregateColumn, everyRow bool) (Node, error) {
 	input := in.Common().Schema
-	if input.Changelog {
-		return nil, at.errorf("%s is a changelog (rows of it replace earlier ones), and an aggregate over one is not supported", in.Common().Name)
-	}
 	arguments := at.calc("arguments", in)
 	arguments.Columns = []Column{}
 	seen := map[string]bool{}

@@ -137,6 +137,9 @@ func explainNode(b *strings.Builder, n Node, number map[Node]int) {
 		if n.Before {
 			kinds = "+I, then -U and +U"
 		}
+		if c.Inputs[0].Common().Schema.Changelog {
+			kinds += ", -D when the key has no rows left"
+		}
 		line("output", "changelog (%s): %s", kinds, unit)
 	case *Operator:
 		title("%s %s", n.Kind, c.Name)

@@ -444,7 +444,7 @@ func readsBefore(n Node, consumers map[Node][]Node) bool {
 			if slices.ContainsFunc(o.Ports, func(p Port) bool { return p.Retractions }) {
 				return true
 			}
-		} else if readsBefore(c, consumers) {
+		} else if _, ok := c.(*Aggregate); ok || readsBefore(c, consumers) {
 			return true
 		}
 	}

@@ -70,6 +70,9 @@ func (p *Plan) Signature() Signature {
 				}
 				fixed("column "+call.Output.Name, call.state(argument))
 			}
+			if n.Inputs[0].Common().Schema.Changelog {
+				fixed("input", "changelog")
+			}
 			free("emit", map[bool]string{false: "per-batch", true: "every-row"}[n.EveryRow])
 		case *Deduplicate:
 			part.Kind, part.State = "deduplicate", true

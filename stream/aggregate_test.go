@@ -305,6 +305,35 @@ func TestBuiltinAggregates(t *testing.T) {
 	}
 }
 
+const changelogSpec = `name: changelog
+engine: {parallelism: 1, checkpoint: {dir: DIR/state}, restart: {strategy: none}}
+sources:
+  in: {connector: file, path: DIR/in.csv, format: csv, schema: {k: STRING NOT NULL, v: BIGINT NOT NULL}}
+streams:
+  words: {from: in, key-by: [k], emit: every-row, aggregate: {n: COUNT(*), most: MAX(v)}}
+  by_count: {from: words, filter: n < 3, key-by: [n], emit: every-row, aggregate: {words: COUNT(*), most: MAX(most), least: MIN(most), squares: "WEIGHTED_MEAN(ROW(CAST(most AS DOUBLE), most))"}}
+sinks:
+  out: {from: by_count, connector: file, path: DIR/out, format: csv, row-kind: change}
+`
+
+// TestAggregateOfAggregate: an aggregate over results that replace others takes them back: how many words came once, and how many twice.
+func TestAggregateOfAggregate(t *testing.T) {
+	got, err := runSpec(t, changelogSpec, "a,1\nb,3\na,5\nb,9\na,7\n")
+	want := []string{
+		"1,1,1,1,1.0,+I",                   // a once
+		"1,1,1,1,1.0,-U", "1,2,3,1,2.5,+U", // b once
+		"1,2,3,1,2.5,-U", "1,1,3,3,3.0,+U", // a no more
+		"2,1,5,5,5.0,+I",                                 // a twice
+		"1,1,3,3,3.0,-D",                                 // b no more
+		"2,1,5,5,5.0,-U", "2,2,9,5,7.571428571428571,+U", // b twice
+		"2,2,9,5,7.571428571428571,-U", "2,1,9,9,9.0,+U", // a three times
+	}
+	slices.Sort(want)
+	if err != nil || got != strings.Join(want, " ") {
+		t.Fatalf("%v\ngot  %s\nwant %s", err, got, strings.Join(want, " "))
+	}
+}
+
 // TestRegisterAggregateRefuses: what cannot work is said when it is registered.
 func TestRegisterAggregateRefuses(t *testing.T) {
 	type hidden struct {

@@ -116,6 +116,9 @@ func (c Call) stateFields(argument core.Type) []core.Field {
 		t.NotNull = argument.NotNull // starts as zero, is never null
 		return t
 	}
+	if c.encoding() != nil {
+		return []core.Field{field("", core.Of(core.Bytes))}
+	}
 	switch c.Function {
 	case Count:
 		return []core.Field{field("", core.Of(core.Int64).Required())}
@@ -137,15 +140,12 @@ func (c Call) stateFields(argument core.Type) []core.Field {
 		float := core.Of(core.Float64).Required()
 		return []core.Field{field(" count", core.Of(core.Int64).Required()), field(" mean", float), field(" squares", float)}
 	}
-	if c.Function.spec().encoding != nil {
-		return []core.Field{field("", core.Of(core.Bytes))}
-	}
 	return []core.Field{field("", argument.Optional())}
 }
 
 // accumulator makes the aggregate whose state begins at field of t.
 func (c Call) accumulator(t *state.Table, field int, argument core.Type) (accumulator, error) {
-	if c.Function.spec().encoding != nil {
+	if c.encoding() != nil {
 		return c.encodedAccumulator(t, field, argument)
 	}
 	of := t.Fields()[field].Type

@@ -18,11 +18,9 @@ type AggregateConfig struct {
 	Before bool
 }
 
-// Schema returns the output: the key columns, then one column a call. It is a changelog: +I first, then +U, with -U when asked for.
+// Schema returns the output: the key columns, then one column a call. It is a changelog: +I first, then +U, with -U when asked for; -D when an input that is a changelog itself
+// has taken back the key's last row.
 func (c *AggregateConfig) Schema(input *core.Schema) (*core.Schema, error) {
-	if input.Changelog {
-		return nil, fmt.Errorf("aggregate: the input is a changelog, and aggregates that take rows back are not supported")
-	}
 	out := &core.Schema{TimeColumn: -1, Changelog: true}
 	for _, k := range c.Keys {
 		if k < 0 || k >= len(input.Fields) {
@@ -44,11 +42,15 @@ func (c *AggregateConfig) Schema(input *core.Schema) (*core.Schema, error) {
 		}
 		out.Fields = append(out.Fields, core.Field{Name: call.Name, Type: t})
 	}
+	if input.Changelog {
+		if _, err := c.overChangelog(input); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
 }
 
-// Aggregate keeps running aggregates by key: COUNT, SUM, MIN, MAX, AVG, FIRST_VALUE, LAST_VALUE. Accumulators are columns of a keyed
-// table.
+// Aggregate keeps running aggregates by key. Accumulators are columns of a keyed table.
 //
 // A batch goes through in blocks: keys to slots, the slots not met before in this batch (found by a stamp in the row), then each
 // accumulator's loop over the block. At the end, one output row for each of them.
@@ -58,6 +60,7 @@ type Aggregate struct {
 	ctx          *core.OperatorContext
 	table        *state.Table
 	accumulators *Accumulators
+	changelog    *changelog // nil unless the input is one
 	pool         *core.BatchPool
 
 	keys     []*core.Vector // of the batch at hand
@@ -96,7 +99,19 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 	for _, k := range a.config.Keys {
 		keys = append(keys, input.Fields[k])
 	}
-	table, err := ctx.Tables.Table("aggregate", keys, StateFields(a.config.Calls, input))
+	a.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 8)
+	if input.Changelog {
+		return a.openChangelog(keys)
+	}
+	if err := a.openTable(keys, StateFields(a.config.Calls, input)); err != nil {
+		return err
+	}
+	a.accumulators, err = NewAccumulators(a.config.Calls, input, a.table, len(keys))
+	return err
+}
+
+func (a *Aggregate) openTable(keys, values []core.Field) error {
+	table, err := a.ctx.Tables.Table("aggregate", keys, values)
 	if err != nil {
 		return err
 	}
@@ -105,10 +120,6 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 		return fmt.Errorf("aggregate: its table is a %T", table)
 	}
 	a.table = t
-	if a.accumulators, err = NewAccumulators(a.config.Calls, input, t, len(keys)); err != nil {
-		return err
-	}
-	a.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 8)
 	return nil
 }
 
@@ -116,6 +127,9 @@ func (a *Aggregate) Open(ctx *core.OperatorContext) error {
 func (a *Aggregate) Close() error {
 	if a.pool != nil {
 		a.pool.Close()
+	}
+	if a.changelog != nil {
+		a.changelog.close()
 	}
 	return nil
 }
@@ -132,6 +146,10 @@ func (a *Aggregate) Process(_ int, b *core.Batch, out core.Emitter) error {
 	b.Release()
 	if err != nil {
 		return fmt.Errorf("aggregate: %w", err)
+	}
+	if made.Len == 0 { // all of a changelog's rows took each other back
+		made.Release()
+		return nil
 	}
 	return out.Emit(made)
 }
@@ -154,7 +172,9 @@ func (a *Aggregate) process(b *core.Batch, n int) (*core.Batch, error) {
 	}
 	made := a.pool.Get()
 	var err error
-	if a.config.EveryRow {
+	if a.changelog != nil {
+		err = a.changes(b, n, hashes, made)
+	} else if a.config.EveryRow {
 		err = a.everyRow(b, n, hashes, made)
 	} else {
 		err = a.perBatch(b, n, hashes, made)

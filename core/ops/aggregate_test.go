@@ -341,7 +341,7 @@ func TestAggregateOverflow(t *testing.T) {
 }
 
 func TestAggregateRefusals(t *testing.T) {
-	changelog := core.NewSchema(core.Field{Name: "x", Type: core.Of(core.Int32)})
+	changelog := core.NewSchema(core.Field{Name: "x", Type: core.Of(core.Int32)}, core.Field{Name: "y", Type: core.Of(core.Float64)})
 	changelog.Changelog = true
 	s := core.NewSchema(core.Field{Name: "s", Type: core.Of(core.String)}, core.Field{Name: "a", Type: core.ArrayOf(core.Of(core.Int32))})
 	for _, c := range []struct {
@@ -349,7 +349,10 @@ func TestAggregateRefusals(t *testing.T) {
 		input  *core.Schema
 		want   string
 	}{
-		{ops.AggregateConfig{}, changelog, "aggregate: the input is a changelog, and aggregates that take rows back are not supported"},
+		{ops.AggregateConfig{Calls: []ops.Call{{Function: ops.LastValue, Argument: 0, Name: "n"}}}, changelog,
+			"aggregate n: the input is a changelog, and LAST_VALUE cannot take rows back; COUNT, SUM, MIN, MAX, AVG, APPROX_QUANTILE, PERCENTILE, MEDIAN, TOP_K, SUM_OF_SQUARES can"},
+		{ops.AggregateConfig{Calls: []ops.Call{{Function: ops.Sum, Argument: 1, Name: "n"}}}, changelog,
+			"aggregate n: the input is a changelog, and SUM of DOUBLE cannot take rows back exactly: CAST the argument to DECIMAL"},
 		{ops.AggregateConfig{Keys: []int{2}}, s, "aggregate: key column 2 of 2"},
 		{ops.AggregateConfig{Calls: []ops.Call{{Function: ops.Sum, Argument: 0, Name: "n"}}}, s, "aggregate n: SUM needs a number, this is STRING"},
 		{ops.AggregateConfig{Calls: []ops.Call{{Function: ops.Max, Argument: 1, Name: "n"}}}, s, "aggregate n: MAX needs a type with an order, this is ARRAY<INT>"},

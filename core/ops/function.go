@@ -61,6 +61,16 @@ type Call struct {
 	Name     string // of the output column
 	// Parameters are the constants after the argument, as CheckParameters returns them.
 	Parameters []any
+	// multiset: the state is the function's multiset.
+	multiset bool
+}
+
+// encoding returns what makes the call's state of bytes, nil when it is of other fields.
+func (c Call) encoding() func(argument core.Type, parameters []any) (encoding, error) {
+	if c.multiset {
+		return c.Function.spec().multiset
+	}
+	return c.Function.spec().encoding
 }
 
 // ParameterKind is the kind of a parameter, and so the Go type of its value.

@@ -52,11 +52,11 @@ func plainFunctions(always func(core.Type) bool) []FunctionSpec {
 		Min: {Name: "MIN", Signatures: []string{"MIN(x) -> type of x"},
 			Doc:      "The least value. NaN is larger than every number.",
 			Examples: "MIN(x): 5, NULL, 7 => 5\nMIN(x): 'b', 'a' => 'a'",
-			result:   ordered("MIN")},
+			result:   ordered("MIN"), multiset: newMultiset(Min)},
 		Max: {Name: "MAX", Signatures: []string{"MAX(x) -> type of x"},
 			Doc:      "The greatest value. NaN is larger than every number.",
 			Examples: "MAX(x): 5, NULL, 7 => 7",
-			result:   ordered("MAX")},
+			result:   ordered("MAX"), multiset: newMultiset(Max)},
 		Avg: {Name: "AVG", Signatures: []string{"AVG(number) -> DOUBLE", "AVG(DECIMAL(p, s)) -> DECIMAL(38, max(s, 6))"},
 			Doc:      "The mean; of decimals, rounded half away from zero.",
 			Examples: "AVG(x): 5, NULL, 8 => 6.5\nAVG(x): 0.01, 0.02, 0.02 => 0.016667",
@@ -100,7 +100,7 @@ func sketchFunctions(always func(core.Type) bool) []FunctionSpec {
 			Doc: "How many different values there are, exactly; 0 of none. Every one of them is kept, and a batch that brings new ones writes them all anew: use APPROX_COUNT_DISTINCT where a key has more than " +
 				"some thousands.",
 			Examples: "COUNT(DISTINCT x): 7, 5, NULL, 7 => 2",
-			result:   countType, encoding: newDistinct},
+			result:   countType, encoding: newDistinct, multiset: newMultiset(CountDistinct)},
 		{Name: "APPROX_COUNT_DISTINCT", Signatures: []string{"APPROX_COUNT_DISTINCT(x) -> BIGINT"},
 			Doc:      "About how many different values there are, by HyperLogLog: exact up to 256, then with a standard error of 1.6 % in 4 KiB.",
 			Examples: "APPROX_COUNT_DISTINCT(x): 7, 5, NULL, 7 => 2",
@@ -127,7 +127,7 @@ func listFunctions() []FunctionSpec {
 		{Name: "TOP_K", Signatures: []string{"TOP_K(x, k) -> ARRAY<type of x>"},
 			Doc:        "The k greatest values (k from 1 to 10000), the greatest first; equal ones as often as they come.",
 			Examples:   "TOP_K(x, 2): 5, NULL, 9, 7 => ARRAY[9, 7]",
-			Parameters: []Parameter{{Name: "k", Kind: IntParameter, Least: 1, Most: 10000}}, encoding: newTop,
+			Parameters: []Parameter{{Name: "k", Kind: IntParameter, Least: 1, Most: 10000}}, encoding: newTop, multiset: newMultiset(TopK),
 			result: func(t core.Type) (core.Type, error) {
 				if _, err := ordered("TOP_K")(t); err != nil {
 					return t, err

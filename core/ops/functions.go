@@ -30,6 +30,7 @@ type FunctionSpec struct {
 	nulls    bool // rows whose argument is null count, too
 	retracts func(argument core.Type) bool
 	encoding func(argument core.Type, parameters []any) (encoding, error) // of functions whose state is bytes
+	multiset func(argument core.Type, parameters []any) (encoding, error) // of those that need another one to take rows back
 }
 
 func (s *FunctionSpec) has(name string) bool {

@@ -54,8 +54,8 @@ func (h histogram) find(s []byte, rank uint64) (x, next uint64) {
 	return x, next
 }
 
-// add writes old + sign * other.
-func (h histogram) add(dst, old, other []byte, sign uint64) ([]byte, error) {
+// add writes old and other, or old without other; what is not there cannot be taken.
+func (h histogram) add(dst, old, other []byte, back bool) ([]byte, error) {
 	entry := h.entry()
 	if len(old)%entry != 0 || len(other)%entry != 0 {
 		return nil, errDamagedState
@@ -71,10 +71,16 @@ func (h histogram) add(dst, old, other []byte, sign uint64) ([]byte, error) {
 		}
 		switch {
 		case i == len(old) || y < x:
-			x, n = y, sign*m
+			if x, n = y, m; back {
+				n = 0
+			}
 			j += entry
 		case x == y:
-			n += sign * m
+			if back {
+				n -= min(n, m)
+			} else {
+				n += m
+			}
 			i += entry
 			j += entry
 		default:
@@ -125,13 +131,13 @@ func (s *share) addFresh(dst, old []byte) ([]byte, bool, error) {
 }
 
 func (s *share) merge(dst, old, other []byte) ([]byte, bool, error) {
-	dst, err := s.add(dst, old, other, 1)
+	dst, err := s.add(dst, old, other, false)
 	return dst, true, err
 }
 
 // take implements taker.
 func (s *share) take(dst, old, other []byte) ([]byte, error) {
-	return s.add(dst, old, other, math.MaxUint64)
+	return s.add(dst, old, other, true)
 }
 
 // percentile is PERCENTILE and MEDIAN: a histogram of the values themselves.

@@ -51,7 +51,7 @@ func RunningFields(calls []Call, input *core.Schema) []core.Field {
 
 // countsStates reports whether a running state has a count of the merged states that are not null.
 func (c Call) countsStates(input *core.Schema) bool {
-	return (c.Function == Sum || c.Function.spec().encoding != nil) && !c.argument(input).NotNull
+	return (c.Function == Sum || c.encoding() != nil) && !c.argument(input).NotNull
 }
 
 // NewRunning returns the accumulators whose RunningFields stand in table from the field first on.
@@ -246,6 +246,8 @@ func (a *sumDecimals) runSums(dst []uint32, f *single, src []uint32, o runOption
 		}
 		if n.Set(d, states); states == 0 {
 			valid.SetNull(d)
+		} else { // dst may repeat: an earlier one may have made it null
+			valid.Words[int(d)*valid.Stride+valid.Offset] |= valid.Mask
 		}
 	}
 	return nil

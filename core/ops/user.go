@@ -140,7 +140,7 @@ func (c Call) encodedAccumulator(t *state.Table, field int, argument core.Type) 
 	if err != nil {
 		return nil, err
 	}
-	e, err := spec.encoding(argument, parameters)
+	e, err := c.encoding()(argument, parameters)
 	if err != nil {
 		return nil, err
 	}
