@@ -28,9 +28,9 @@ func (g *Gate) Snapshot() []byte {
 // Restore brings a new gate to what snapshots say, before its first Poll, which then gives the restored watermark first, so that the operators behind
 // know it too.
 //
-// Snapshots are that of the same instance, or, when a job restarts at another parallelism, those of all former instances: the gate then starts at the
-// smallest of their watermarks, so that no row is late that was not late before. Every channel is at this watermark, and active until its sender says
-// otherwise. Restore returns an error, and leaves the gate as it was, when a snapshot is damaged.
+// Snapshots are those of all former instances: the gate starts at the smallest of their watermarks, so that no row is late that was not late before,
+// whichever of them had the sender's rows. Every channel is at this watermark, and active until its sender says otherwise. Restore returns an error, and
+// leaves the gate as it was, when a snapshot is damaged.
 func (g *Gate) Restore(snapshots ...[]byte) error {
 	if len(snapshots) == 0 {
 		return nil

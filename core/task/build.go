@@ -208,14 +208,16 @@ func (b *builder) gateTask(t *task, n *Node, w int) error {
 		}
 	}
 	t.root = g
-	var saved [][]byte // by worker: the manifest has them in this order
+	// All instances' states, at the same parallelism, too: before the restart another reader may have had the splits that this worker has now, and an
+	// instance behind readers that had ended was at the last watermark.
+	var saved [][]byte
 	for _, o := range b.restored.Operators {
 		if o.Operator == n.ID && o.Name == gateState {
 			saved = append(saved, o.Data)
 		}
 	}
 	if saved != nil {
-		if err := restoreGate(g.gate, saved, w, b.g.instances(n)); err != nil {
+		if err := g.gate.Restore(saved...); err != nil {
 			return n.named(err)
 		}
 		g.announce = !g.gate.Idle()

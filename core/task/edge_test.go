@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"turbo/core/ops"
 	"turbo/internal/clock"
 	"turbo/memory"
+	"turbo/shuffle"
 )
 
 // scripted is a source of one split a reader whose events a function gives.
@@ -504,6 +506,35 @@ func TestRestoredGateSaysThatItIsActive(t *testing.T) {
 	}
 	if m, _, err := a.tasks[1].root.next(1); m.Kind != core.ActiveMessage || err != nil {
 		t.Errorf("the first message of a restored gate is %v, %v", m, err)
+	}
+	a.Stop()
+	_ = a.Close()
+}
+
+// TestGateOfEndedReadersRestored: a worker whose readers had ended was at the last watermark. After a restart it may have splits, so it begins at the least
+// watermark of all workers.
+func TestGateOfEndedReadersRestored(t *testing.T) {
+	gate := shuffle.NewGate()
+	state := func(at core.Time) ckpt.OperatorState {
+		return ckpt.OperatorState{Operator: "op", Name: gateState, Data: binary.LittleEndian.AppendUint64(gate.Snapshot()[:1], uint64(at))}
+	}
+	src := sourceNode(&scripted{poll: func(int) (core.Event, error) { return core.Event{}, nil }}, nil)
+	op := &Node{ID: "op", Label: "operator op", Schema: pairSchema, Operator: func() core.Operator { return &ops.Pass{} }, Inputs: []Input{{From: src, Exchange: Forward}, {From: src, Exchange: Forward}}}
+	restored := &ckpt.Manifest{Checkpoint: 1, Operators: []ckpt.OperatorState{state(70), state(core.MaxTime)}}
+	a, err := Open(context.Background(), small(memory.NewPool(0), clock.Real(), 2, src, op), restored, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range a.tasks {
+		r, is := task.root.(*gateRoot)
+		if !is {
+			continue
+		}
+		for m, _, err := r.next(1); m.Kind != core.WatermarkMessage || m.Time != 70; m, _, err = r.next(1) {
+			if err != nil || m.Kind != core.ActiveMessage {
+				t.Fatalf("worker %d: the first message of a restored gate is %v, %v", task.worker, m, err)
+			}
+		}
 	}
 	a.Stop()
 	_ = a.Close()

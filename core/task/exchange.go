@@ -84,11 +84,3 @@ func (o *outputLeaf) close() error {
 	o.out.Close()
 	return nil
 }
-
-// restoreGate brings a gate to what the instances of its task saved.
-func restoreGate(g *shuffle.Gate, saved [][]byte, worker, instances int) error {
-	if len(saved) == instances {
-		return g.Restore(saved[worker])
-	}
-	return g.Restore(saved...)
-}
