@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -16,6 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"turbo/ckpt"
+	"turbo/core"
+	"turbo/core/supervisor"
+	"turbo/internal/vfs"
+	"turbo/job"
+	"turbo/run"
 	"turbo/server"
 )
 
@@ -195,6 +203,60 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	if code := p.end(); code != exitSIGINT {
 		t.Errorf("exit code %d\n%s", code, p.text())
 	}
+}
+
+// TestSummaryTellsCommittedFromWritten: what came after the last checkpoint is not counted as written, nor are rows in hidden files as seen.
+func TestSummaryTellsCommittedFromWritten(t *testing.T) {
+	dir, path := jobDir(t, "0", "2000")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := job.Parse(text, job.Options{File: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proc, err := run.New(j, run.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() { // some rows after the first checkpoints
+		for proc.Supervisor.Status().Checkpoints.Completed < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(10 * time.Millisecond)
+		cancel(errors.New("at once"))
+	}()
+	result, err := proc.Run(ctx)
+	if err == nil || result.Checkpoint == 0 {
+		t.Fatal(result, err)
+	}
+	var out bytes.Buffer
+	summary(&out, proc, result, err)
+	m, err := ckpt.NewManifests(vfs.OS(), filepath.Join(dir, "state")).Load(result.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := map[string]int64{}
+	for _, c := range m.Totals {
+		committed[c.Operator] = max(c.Counters.Out, c.Counters.In)
+	}
+	has(t, out.String(), fmt.Sprintf("the last complete checkpoint is %d, and up to there\n", result.Checkpoint), fmt.Sprintf("source numbers: %d rows read", committed["numbers/source"]),
+		fmt.Sprintf("sink out: %d rows written, the last %d of them to files that are still open", committed["out/sink"], committed["out/sink"]))
+	var read int64
+	for _, n := range proc.Supervisor.Status().Nodes {
+		if n.Node == "numbers/source" {
+			read = n.Counters.In
+		}
+	}
+	if after := read - committed["numbers/source"]; after > 0 {
+		has(t, out.String(), fmt.Sprintf("  not committed: %d rows read and ", after))
+	}
+	// Before the first checkpoint nothing counts.
+	out.Reset()
+	summary(&out, proc, supervisor.Result{Uncommitted: []ckpt.OperatorCounters{{Operator: "numbers/source", Counters: core.Counters{In: 7}}, {Operator: "out/sink", Counters: core.Counters{Out: 3}}}}, errors.New("failed"))
+	has(t, out.String(), "no checkpoint is complete, so nothing is committed\n", "source numbers: 0 rows read", "not committed: 7 rows read and 3 written after that")
 }
 
 func TestMetrics(t *testing.T) {

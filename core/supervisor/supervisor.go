@@ -40,7 +40,7 @@ type Job struct {
 	Log       *slog.Logger
 }
 
-// Result says how a job ended without an error.
+// Result says how a job ended, and what is committed; also after an error.
 type Result struct {
 	// Finished: the bounded input is done. Already: it was so before this run, which did nothing.
 	Finished, Already bool
@@ -50,6 +50,8 @@ type Result struct {
 	Restored   uint64 // the checkpoint that this run began with; 0: none
 	Restarts   int
 	Totals     []ckpt.OperatorCounters // since the job began, up to Checkpoint
+	// Uncommitted is what the last attempt did after Checkpoint, and the next run does again; nil when there was no attempt, or nothing.
+	Uncommitted []ckpt.OperatorCounters
 	// Checkpoints are the figures of the last attempt.
 	Checkpoints ckpt.Status
 }
@@ -72,7 +74,8 @@ type Supervisor struct {
 	attempt  *task.Attempt
 	driver   *ckpt.Driver
 	restored uint64
-	last     Status // of the attempt before, while there is none
+	last     Status                  // of the attempt before, while there is none
+	from     []ckpt.OperatorCounters // Totals of the checkpoint that the last attempt began with
 
 	stopOnce sync.Once
 	stop     chan struct{}
@@ -132,6 +135,9 @@ func (s *Supervisor) Run(ctx context.Context) (result Result, err error) {
 		started := s.job.Clock.Now()
 		result, began, err := s.try(ctx)
 		result.Restarts = s.restarts
+		if err != nil && began {
+			s.committed(&result)
+		}
 		if err == nil || ctx.Err() != nil {
 			return result, err
 		}
@@ -241,6 +247,10 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 	if m := restart.Manifest; m != nil && m.Finished {
 		return Result{Finished: true, Already: s.restarts == 0, Checkpoint: m.Checkpoint, Restored: s.restored, Totals: m.Totals}, false, nil
 	}
+	s.from = nil
+	if m := restart.Manifest; m != nil {
+		s.from = m.Totals
+	}
 	s.setAttempt(a, d)
 	a.Start(d)
 	s.set(Running, nil)
@@ -289,6 +299,33 @@ func (s *Supervisor) watch(ctx context.Context, a *task.Attempt, d *ckpt.Driver)
 				return r, err
 			}
 			return r, nil
+		}
+	}
+}
+
+// committed says of a failed attempt what is complete of it and what is not. That it cannot be read leaves it out: the failure tells more.
+func (s *Supervisor) committed(r *Result) {
+	m, err := s.dir.Manifests.Newest()
+	switch {
+	case errors.Is(err, ckpt.ErrNoManifest):
+		m = &ckpt.Manifest{}
+	case err != nil:
+		return
+	}
+	r.Checkpoint, r.Restored, r.Totals = m.Checkpoint, s.restored, m.Totals
+	sums := map[string]core.Counters{}
+	for _, c := range s.from {
+		sums[c.Operator] = c.Counters
+	}
+	of := map[string]core.Counters{}
+	for _, c := range m.Totals {
+		of[c.Operator] = c.Counters
+	}
+	for _, n := range s.last.Nodes {
+		sum := sums[n.Node]
+		sum.Add(n.Counters)
+		if sum = sum.Sub(of[n.Node]); sum != (core.Counters{}) {
+			r.Uncommitted = append(r.Uncommitted, ckpt.OperatorCounters{Operator: n.Node, Counters: sum})
 		}
 	}
 }
