@@ -76,7 +76,7 @@ var StreamFields = []connector.Field{
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
 	{Name: "process", Type: connector.Object, Fields: ProcessFields, Doc: "A function of the program: one that it has registered by `stream.RegisterFunc`. A program of your own is a `main` of one line, `cli.Main()`."},
 	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation or the window; without them the whole stream goes to one worker."},
-	{Name: "window", Type: connector.Object, Shorthand: "type", Fields: WindowFields, Doc: "Aggregates over windows of time or of rows instead of running ones: `{tumbling: 5m}`, `{sliding: 15m, every: 5m}`, `{cumulating: 1h, step: 1m}`, `{session: 10m}`, `{count: 100}`, `{count: 100, every: 10}` or `global`. The stream has the key columns, `window_start` and `window_end` (where there are such), the aggregates, and `kind`: `early`, `final` or `late`."},
+	{Name: "window", Type: connector.Object, Shorthand: "type", Hint: windowHint, Fields: WindowFields, Doc: "Aggregates over windows of time or of rows instead of running ones: `{tumbling: 5m}`, `{sliding: 15m, every: 5m}`, `{cumulating: 1h, step: 1m}`, `{session: 10m}`, `{count: 100}`, `{count: 100, every: 10}` or `global`. The stream has the key columns, `window_start` and `window_end` (where there are such), the aggregates, and `kind`: `early`, `final` or `late`."},
 	{Name: "trigger", Type: connector.Object, Shorthand: "type", Fields: TriggerFields, Doc: "When a window speaks. Default: at its end; count windows at their count; the global window never."},
 	{Name: "evictor", Type: connector.Object, Fields: EvictorFields, Doc: "Which rows leave a window before it speaks. A window with an evictor keeps its rows."},
 	{Name: "allowed-lateness", Type: connector.Duration, Default: "0", Doc: "How long after its end a window still takes rows; each batch of them makes it speak again, with kind `late`. Rows that come later than that are late."},
@@ -98,7 +98,7 @@ var JoinFields = []connector.Field{
 	{Name: "right", Type: connector.String, Required: true, Example: "fares", Doc: "The stream on the right."},
 	{Name: "type", Type: connector.Enum, Enum: []string{"inner", "left", "right", "full", "semi", "anti"}, Default: "inner", Doc: "`inner`: pairs. `left`, `right`, `full`: and the rows of that side (of both) without a partner, with nulls. `semi`, `anti`: the rows of the left side that have a partner, or none."},
 	{Name: "on", Type: connector.Any, Required: true, Example: "[ride_id]", Doc: "The columns that are equal: a list of names that both sides have, or a block `left column: right column`. Null is equal to nothing.", Schema: map[string]any{"type": []any{"array", "object"}}},
-	{Name: "within", Type: connector.Object, Fields: WithinFields, Doc: "Interval join: partners are close in event time. Both sides need a watermark; rows are kept no longer than they can find a partner."},
+	{Name: "within", Type: connector.Object, Hint: "such as {before: 5m, after: 1m}: a partner on the right may be up to 5 minutes earlier than the row on the left, and up to a minute later", Fields: WithinFields, Doc: "Interval join: partners are close in event time. Both sides need a watermark; rows are kept no longer than they can find a partner."},
 	{Name: "window", Type: connector.Object, Fields: WindowFields, Doc: "Window join: partners are in the same window: `{tumbling: 5m}`, `{session: 10m}`. Results come when the window ends, and have its `window_start` and `window_end`."},
 	{Name: "as-of", Type: connector.Bool, Default: "false", Doc: "Temporal join: each row on the left with the version of the row on the right at its time: the latest that is not later. `inner` or `left`."},
 	{Name: "ttl", Type: connector.Object, Fields: TTLFields, Doc: "Join of everything that has come (without `within`, `window`, `as-of`): how long rows are kept for partners, by the clock. Without it they are kept for ever."},
@@ -107,8 +107,8 @@ var JoinFields = []connector.Field{
 
 // WithinFields are the keys of an interval join's bounds.
 var WithinFields = []connector.Field{
-	{Name: "before", Type: connector.Duration, Default: "0", Doc: "A partner on the right may be so much earlier than the row on the left."},
-	{Name: "after", Type: connector.Duration, Default: "0", Doc: "A partner on the right may be so much later than the row on the left."},
+	{Name: "before", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much earlier than the row on the left."},
+	{Name: "after", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much later than the row on the left."},
 }
 
 // TTLFields are the keys of a join's ttl.
@@ -117,9 +117,11 @@ var TTLFields = []connector.Field{
 	{Name: "right", Type: connector.Duration, Default: "0", Doc: "How long rows of the right side are kept; `0`: for ever."},
 }
 
+const windowHint = "a window is written as {tumbling: 5m}, {sliding: 15m, every: 5m}, {cumulating: 1h, step: 1m}, {session: 10m}, {count: 100} or global"
+
 // WindowFields are the keys of a stream's window.
 var WindowFields = []connector.Field{
-	{Name: "type", Type: connector.Enum, Enum: []string{"global"}, Doc: "`window: global`: one window for ever."},
+	{Name: "type", Type: connector.Enum, Enum: []string{"global"}, Hint: windowHint, Doc: "`window: global`: one window for ever."},
 	{Name: "tumbling", Type: connector.Duration, Example: "5m", Doc: "Windows of this length, one after the other."},
 	{Name: "sliding", Type: connector.Duration, Example: "15m", Doc: "Windows of this length, one `every` so often."},
 	{Name: "cumulating", Type: connector.Duration, Example: "1h", Doc: "Windows that begin at multiples of this length and grow by `step` up to it."},
@@ -127,17 +129,17 @@ var WindowFields = []connector.Field{
 	{Name: "count", Type: connector.Int, Min: "1", Example: "100", Doc: "Windows of so many rows of a key."},
 	{Name: "every", Type: connector.String, Example: "5m", Doc: "sliding: the time between the starts of two windows. count: after how many rows of a key a window of the last `count` rows speaks."},
 	{Name: "step", Type: connector.Duration, Example: "1m", Doc: "cumulating: by how much windows grow."},
-	{Name: "offset", Type: connector.Duration, Default: "0", Doc: "Moves the windows against the multiples of their length since 1970 (in `zone`)."},
+	{Name: "offset", Type: connector.Duration, Default: "0", Signed: true, Example: "-8h", Doc: "Moves the windows against the multiples of their length since 1970 (in `zone`): `{tumbling: 1h, offset: 15m}` begins a quarter past. A negative offset is the same as one that is a window's length more (of sliding windows `every`)."},
 	{Name: "zone", Type: connector.String, Example: "Europe/Berlin", Doc: "The time zone in which windows of whole days or hours begin, over changes of its clocks, too. Default: UTC."},
 	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time counts: event time (the source needs a watermark, the stream its column) or the clock. Windows of the clock that are open at the end of bounded input do not speak, as in Flink."},
 }
 
 // TriggerFields are the keys of a stream's trigger.
 var TriggerFields = []connector.Field{
-	{Name: "type", Type: connector.Enum, Enum: []string{"event-time", "processing-time"}, Doc: "`trigger: event-time` or `trigger: processing-time`: time passes the end of the window."},
-	{Name: "early", Type: connector.Object, Fields: EarlyFields, Doc: "Speaks early, each time that rows or a sum have grown by a step, and at the end."},
+	{Name: "type", Type: connector.Enum, Enum: []string{"event-time", "processing-time"}, Hint: "others are blocks, such as {count: 100}, {early: {every: 50}} or {continuous: 1m}", Doc: "`trigger: event-time` or `trigger: processing-time`: time passes the end of the window."},
+	{Name: "early", Type: connector.Object, Hint: "such as {every: 50}, {sum: passengers, every: 50} or {multiples-of: 50}", Fields: EarlyFields, Doc: "Speaks early, each time that rows or a sum have grown by a step, and at the end."},
 	{Name: "count", Type: connector.Int, Min: "1", Doc: "Speaks after every so many rows of the window, and not at its end."},
-	{Name: "delta", Type: connector.Object, Fields: DeltaFields, Doc: "Speaks when a column has moved by more than a threshold since the row that made it speak last, and not at the end."},
+	{Name: "delta", Type: connector.Object, Hint: "such as {column: fare, threshold: 10}", Fields: DeltaFields, Doc: "Speaks when a column has moved by more than a threshold since the row that made it speak last, and not at the end."},
 	{Name: "continuous", Type: connector.Duration, Doc: "Speaks every so often in event time, and at the end."},
 	{Name: "continuous-processing", Type: connector.Duration, Doc: "Speaks every so often by the clock."},
 	{Name: "function", Type: connector.String, Doc: "A trigger that the program has registered under this name (`stream.RegisterTrigger`)."},
@@ -161,7 +163,7 @@ var DeltaFields = []connector.Field{
 var EvictorFields = []connector.Field{
 	{Name: "count", Type: connector.Int, Min: "1", Doc: "The last so many rows stay."},
 	{Name: "time", Type: connector.Duration, Doc: "Rows within so long of the latest one stay."},
-	{Name: "delta", Type: connector.Object, Fields: DeltaFields, Doc: "Rows stay whose column differs from the last row's by less than the threshold."},
+	{Name: "delta", Type: connector.Object, Hint: "such as {column: fare, threshold: 10}", Fields: DeltaFields, Doc: "Rows stay whose column differs from the last row's by less than the threshold."},
 	{Name: "after", Type: connector.Bool, Default: "false", Doc: "Rows leave after the window has spoken instead of before."},
 }
 

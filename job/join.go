@@ -43,14 +43,18 @@ func (b *builder) join(of *named, c *connector.Config, path []*named) plan.Node 
 	if c.Has("within") {
 		w := c.Object("within")
 		j.Within = &plan.Within{Lower: -w.Duration("before"), Upper: w.Duration("after")}
+		if j.Within.Lower > j.Within.Upper && !c.Mistaken("within") {
+			b.report.Errorf(c.ValuePosition("within"), "%s.within: no row is at least %s and at most %s later than another: before and after must not come to less than zero together", c.Path(),
+				spec.FormatDuration(j.Within.Lower), spec.FormatDuration(j.Within.Upper))
+		}
 	}
-	if c.Has("window") {
+	if c.Has("window") && !c.Mistaken("window") {
 		b.joinWindow(c.Object("window"), &j)
 	}
 	if t := c.Object("ttl"); c.Has("ttl") {
 		j.TTL[0], j.TTL[1] = t.Duration("left"), t.Duration("right")
 	}
-	if left == nil || right == nil || b.report.Count() > before {
+	if left == nil || right == nil || c.Mistaken("within") || c.Mistaken("window") || c.Mistaken("ttl") || b.report.Count() > before {
 		return nil
 	}
 	node, err := plan.NewJoin(plan.Place{Name: of.name, Pos: c.Position("")}, left, right, j)

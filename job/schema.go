@@ -119,11 +119,14 @@ func fieldSchema(f connector.Field) map[string]any {
 	case connector.Bool:
 		out = scalarSchema(map[string]any{"type": "boolean"}, map[string]any{"enum": []any{"yes", "no", "on", "off"}})
 	case connector.Duration:
-		numbers := []any{0}
+		numbers, sign := []any{0}, ""
+		if f.Signed {
+			sign = "-?"
+		}
 		if f.MinusOne {
 			numbers = append(numbers, -1)
 		}
-		out = scalarSchema(map[string]any{"enum": numbers}, map[string]any{"type": "string", "pattern": `^([0-9.]+ ?(ns|us|µs|μs|ms|s|sec|m|min|h|d) ?)+$`})
+		out = scalarSchema(map[string]any{"enum": numbers}, map[string]any{"type": "string", "pattern": "^" + sign + `([0-9.]+ ?(ns|us|µs|μs|ms|s|sec|m|min|h|d) ?)+$`})
 	case connector.ByteSize:
 		out = scalarSchema(map[string]any{"type": "integer", "minimum": 0}, map[string]any{"type": "string", "pattern": `^[0-9.]+ ?([bB]|bytes|[kKmMgGtT]([iI]?[bB])?)?$`})
 	case connector.Enum:

@@ -1,7 +1,9 @@
 package job
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"turbo/core/ops/window"
@@ -18,12 +20,17 @@ func (b *builder) window(of *named, c *connector.Config, in plan.Node) (plan.Nod
 	before := b.report.Count()
 	at := plan.Place{Name: of.name, Pos: c.Position("window")}
 	w := plan.Window{Late: c.Has("late")}
-	b.windowKind(c.Object("window"), &w)
-	if c.Has("trigger") {
-		b.trigger(c.Object("trigger"), &w)
-	}
-	if c.Has("evictor") {
-		b.evictor(c.Object("evictor"), &w)
+	mistaken := c.Mistaken("allowed-lateness") || c.Mistaken("late") // all of which has been reported
+	for _, part := range []struct {
+		key  string
+		read func(*connector.Config, *plan.Window)
+	}{{"window", b.windowKind}, {"trigger", b.trigger}, {"evictor", b.evictor}} {
+		switch {
+		case c.Mistaken(part.key):
+			mistaken = true
+		case c.Has(part.key):
+			part.read(c.Object(part.key), &w)
+		}
 	}
 	w.Config.Lateness = micros(c.Duration("allowed-lateness"))
 	w.Config.EveryRow = c.String("emit") == "every-row"
@@ -33,16 +40,78 @@ func (b *builder) window(of *named, c *connector.Config, in plan.Node) (plan.Nod
 	} else {
 		columns, _ = b.aggregates(of.name, c, in)
 	}
-	if b.report.Count() > before {
+	if mistaken || b.report.Count() > before {
 		return nil, nil
 	}
 	out, late, err := plan.NewWindow(at, in, c.Strings("key-by"), w, columns)
+	if m := (*window.Mistake)(nil); errors.As(err, &m) {
+		block, key := written(c, m.Part)
+		b.report.Add(c.Position("window"), block.Errorf(key, "%s", m.Message))
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
+	}
+	if w.Config.Kind == window.Global && w.Config.Trigger.Kind == window.DefaultTrigger {
+		b.report.Warnf(c.Position("window"), "%s.window: a global window has no end and no trigger, so it never speaks, and keeps its state for ever: add one, such as trigger: {count: 100}", c.Path())
 	}
 	of.lateOf = late
 	return out, nil
 }
+
+// written says where a stream's configuration has the part of its window.
+func written(c *connector.Config, part window.Part) (block *connector.Config, key string) {
+	given := func(c *connector.Config, keys ...string) string {
+		if i := slices.IndexFunc(keys, c.Has); i >= 0 {
+			return keys[i]
+		}
+		return ""
+	}
+	switch part {
+	case window.OfKind, window.OfGapColumn:
+		block = c.Object("window")
+		return block, given(block, windowKinds...)
+	case window.OfStep:
+		block = c.Object("window")
+		return block, given(block, append([]string{"every", "step"}, windowKinds...)...)
+	case window.OfTrigger, window.OfTriggerColumn:
+		block, key = c.Object("trigger"), given(c.Object("trigger"), triggerKinds...)
+		within := []string{"every", "multiples-of", "threshold"}
+		if part == window.OfTriggerColumn {
+			within = []string{"sum", "column"}
+		}
+		if key == "early" || key == "delta" {
+			block = block.Object(key)
+			within = slices.DeleteFunc(within, func(k string) bool {
+				return !slices.ContainsFunc(block.Fields(), func(f connector.Field) bool { return f.Name == k })
+			})
+			return block, given(block, within...)
+		}
+		return block, key
+	case window.OfEvictor, window.OfEvictorColumn:
+		block, key = c.Object("evictor"), given(c.Object("evictor"), evictorKinds...)
+		switch {
+		case key != "delta":
+		case part == window.OfEvictorColumn:
+			return block.Object(key), "column"
+		default:
+			return block.Object(key), "threshold"
+		}
+		return block, key
+	case window.OfLateness:
+		return c, "allowed-lateness"
+	case window.OfLateOutput:
+		return c, "late"
+	}
+	return c, "window"
+}
+
+// The keys of which a window, a trigger and an evictor have one.
+var (
+	windowKinds  = []string{"tumbling", "sliding", "cumulating", "session", "count", "type"}
+	triggerKinds = []string{"early", "count", "delta", "continuous", "continuous-processing", "function", "type"}
+	evictorKinds = []string{"count", "time", "delta"}
+)
 
 func micros(d time.Duration) int64 { return int64(d / time.Microsecond) }
 
@@ -83,8 +152,8 @@ func list(words []string) string {
 func (b *builder) windowKind(c *connector.Config, w *plan.Window) {
 	k := &w.Config
 	k.GapColumn = -1
-	kinds := []string{"tumbling", "sliding", "cumulating", "session", "count", "type"}
-	kind := b.oneOf(c, kinds...)
+	before := b.report.Count()
+	kind := b.oneOf(c, windowKinds...)
 	belongs := map[string][]string{"tumbling": {"offset", "zone"}, "sliding": {"every", "offset", "zone"}, "cumulating": {"step", "offset", "zone"}, "count": {"every"}}[kind]
 	for _, key := range []string{"every", "step", "offset", "zone"} {
 		if kind != "" && c.Has(key) && !slices.Contains(belongs, key) {
@@ -108,7 +177,7 @@ func (b *builder) windowKind(c *connector.Config, w *plan.Window) {
 		if needs("every", "the time between the starts of two windows") {
 			d, err := spec.ParseDuration(c.String("every"))
 			if err != nil {
-				b.report.Errorf(c.ValuePosition("every"), "%s.every: %v", c.Path(), err)
+				b.report.Errorf(c.ValuePosition("every"), "%s.every: %q: %v", c.Path(), c.String("every"), err)
 			}
 			k.Slide = micros(d)
 		}
@@ -119,24 +188,37 @@ func (b *builder) windowKind(c *connector.Config, w *plan.Window) {
 		}
 	case "session":
 		k.Kind = window.Session
-		if d, err := spec.ParseDuration(c.String(kind)); err == nil {
+		text := c.String(kind)
+		d, err := spec.ParseDuration(text)
+		switch {
+		case err == nil:
 			k.Gap = micros(d)
-		} else {
-			w.GapColumn, k.GapColumn = c.String(kind), 0 // a column: bound by name
+		case text == "" || strings.ContainsRune("0123456789.+-", rune(text[0])): // begins as no name does
+			b.report.Add(c.ValuePosition(kind), c.Errorf(kind, "%q: %v; or the name of the column that has each row's gap", text, err))
+		default:
+			w.GapColumn, k.GapColumn = text, 0 // a column: bound by name
 		}
 	case "count":
 		k.Kind, k.Count = window.CountTumbling, c.Int(kind)
 		if c.Has("every") {
 			n, err := spec.ParseInt(c.String("every"))
 			if err != nil {
-				b.report.Errorf(c.ValuePosition("every"), "%s.every: of a count window it is a number of rows: %v", c.Path(), err)
+				b.report.Errorf(c.ValuePosition("every"), "%s.every: %q: of a count window it is a number of rows: %v", c.Path(), c.String("every"), err)
 			}
 			k.Kind, k.Every = window.CountSliding, n
 		}
 	case "type":
 		k.Kind = window.Global
 	}
-	k.Offset = micros(c.Duration("offset"))
+	if k.Offset = micros(c.Duration("offset")); k.Offset < 0 { // begins as the window that is a whole length later
+		length := k.Size
+		if k.Kind == window.Sliding {
+			length = k.Slide
+		}
+		if length > 0 {
+			k.Offset = (k.Offset%length + length) % length
+		}
+	}
 	if c.Has("zone") {
 		zone, err := time.LoadLocation(c.String("zone"))
 		if err != nil {
@@ -144,19 +226,26 @@ func (b *builder) windowKind(c *connector.Config, w *plan.Window) {
 		}
 		k.Zone = zone
 	}
-	if err := k.CheckKind(); err != nil && kind != "" {
-		b.report.Errorf(c.Position(kind), "%s.%s: %v", c.Path(), kind, err)
+	if b.report.Count() > before {
+		return
+	}
+	if m := (*window.Mistake)(nil); errors.As(k.CheckKind(), &m) {
+		if m.Part == window.OfStep && c.Has("every") {
+			kind = "every"
+		} else if m.Part == window.OfStep && c.Has("step") {
+			kind = "step"
+		}
+		b.report.Add(c.ValuePosition(kind), c.Errorf(kind, "%s", m.Message))
 	}
 }
 
 func (b *builder) trigger(c *connector.Config, w *plan.Window) {
 	t := &w.Config.Trigger
 	t.Purging = c.Bool("purging")
-	kinds := []string{"early", "count", "delta", "continuous", "continuous-processing", "function", "type"}
-	if t.Purging && !slices.ContainsFunc(kinds, c.Has) {
+	if t.Purging && !slices.ContainsFunc(triggerKinds, c.Has) {
 		return // the default trigger, purging
 	}
-	switch kind := b.oneOf(c, kinds...); kind {
+	switch kind := b.oneOf(c, triggerKinds...); kind {
 	case "early":
 		e := c.Object(kind)
 		w.TriggerColumn = e.String("sum")
@@ -192,7 +281,7 @@ func (b *builder) trigger(c *connector.Config, w *plan.Window) {
 func (b *builder) evictor(c *connector.Config, w *plan.Window) {
 	e := &w.Config.Evictor
 	e.After = c.Bool("after")
-	switch kind := b.oneOf(c, "count", "time", "delta"); kind {
+	switch kind := b.oneOf(c, evictorKinds...); kind {
 	case "count":
 		e.Kind, e.Count = window.EvictByCount, c.Int(kind)
 	case "time":

@@ -21,6 +21,11 @@ func (p Place) errorf(format string, args ...any) error {
 	return spec.Errorf(p.Pos, "%s", fmt.Sprintf(format, args...))
 }
 
+// wrap puts an error of a lower package at the place; errors.As finds it.
+func (p Place) wrap(err error) error {
+	return &spec.Error{Pos: p.Pos, Message: err.Error(), Cause: err}
+}
+
 func (p Place) common(role string, inputs ...Node) Base {
 	c := Base{ID: p.Name + "/" + role, Name: p.Name, Pos: p.Pos, Inputs: inputs}
 	if len(inputs) > 0 {

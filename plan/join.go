@@ -9,6 +9,7 @@ import (
 	"turbo/core/expr"
 	"turbo/core/ops/join"
 	"turbo/core/ops/window"
+	"turbo/internal/spec"
 )
 
 // Join describes a join of two streams by equal columns. At most one of Within, Window and AsOf is set; none: a regular join.
@@ -175,19 +176,43 @@ func (s *joinSpec) Explain(line func(key, format string, args ...any)) {
 	line("kind", "%s, on %s", s.Join.Kind, strings.Join(on, " AND "))
 	switch {
 	case s.Within != nil:
-		line("within", "%s between %v before and %v after", s.names[1], -s.Within.Lower, s.Within.Upper)
+		line("within", "%s between %s%s and %s%s", s.names[1], s.names[0], plus(s.Within.Lower), s.names[0], plus(s.Within.Upper))
+		line("kept", "rows of %s until the watermark reaches their time%s, of %s until it reaches their time%s", s.names[0], plus(s.Within.Upper), s.names[1], plus(-s.Within.Lower))
 	case s.Window != nil:
 		line("window", "%s", (&windowSpec{Window: Window{Config: *s.Window}}).text())
+		line("kept", "rows of both until the watermark passes the end of their last window")
 	case s.AsOf:
 		line("as of", "the version of %s at the time of the row of %s", s.names[1], s.names[0])
-	case s.TTL != [2]time.Duration{}:
-		line("ttl", "%v of %s, %v of %s", s.TTL[0], s.names[0], s.TTL[1], s.names[1])
+		line("kept", "rows of %s until the watermark reaches their time; of each key of %s the version that is valid at the watermark, and later ones", s.names[0], s.names[1])
 	default:
-		line("ttl", "none: rows are kept for ever")
+		line("ttl", "%s of %s, %s of %s", lifetime(s.TTL[0]), s.names[0], lifetime(s.TTL[1]), s.names[1])
+		if s.TTL == [2]time.Duration{} {
+			line("kept", "all rows of both: state grows with the input")
+		} else {
+			line("kept", "rows for their ttl, by the clock, from when they come; results stay")
+		}
 	}
 	if s.Where != "" {
 		line("where", "%s", s.Where)
 	}
+}
+
+// plus renders a bound of time behind what it is added to.
+func plus(d time.Duration) string {
+	switch {
+	case d < 0:
+		return " - " + spec.FormatDuration(-d)
+	case d > 0:
+		return " + " + spec.FormatDuration(d)
+	}
+	return ""
+}
+
+func lifetime(d time.Duration) string {
+	if d == 0 {
+		return "for ever"
+	}
+	return spec.FormatDuration(d)
 }
 
 // Signature implements OperatorSpec.

@@ -80,7 +80,7 @@ func NewOperator(at Place, role string, o *Operator, inputs ...Node) (*Operator,
 		}
 	}
 	if err := o.bind(schemas); err != nil {
-		return nil, at.errorf("%v", err)
+		return nil, at.wrap(err)
 	}
 	return o, nil
 }

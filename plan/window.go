@@ -147,32 +147,24 @@ func (s *windowSpec) Bind(inputs []*core.Schema) (Bound, error) {
 	input := inputs[0]
 	c := s.Config
 	c.Keys, c.Calls = indexes(s.keys, input), nil
-	column := func(name string, what string, number bool) (int, error) {
+	column := func(name string, what string, part window.Part) (int, error) {
 		if name == "" {
 			return -1, nil
 		}
 		i := input.Index(name)
 		if i < 0 {
-			return -1, fmt.Errorf("%s: unknown column %s%s", what, name, suggest(name, input.Names()))
-		}
-		if t := input.Fields[i].Type; number && !t.Kind.IsNumeric() {
-			return -1, fmt.Errorf("%s needs a number, %s is %s", what, name, t.Optional())
+			return -1, window.Mistakef(part, "%s: unknown column %s%s", what, name, suggest(name, input.Names()))
 		}
 		return i, nil
 	}
 	var err error
-	if c.GapColumn, err = column(s.GapColumn, "the gap", false); err != nil {
+	if c.GapColumn, err = column(s.GapColumn, "the gap", window.OfGapColumn); err != nil {
 		return Bound{}, err
 	}
-	if i := c.GapColumn; i >= 0 {
-		if t := input.Fields[i].Type; t.Kind != core.IntervalDay && !t.Kind.IsInteger() {
-			return Bound{}, fmt.Errorf("the gap of a session is an INTERVAL DAY TO SECOND, or an integer of milliseconds; %s is %s", s.GapColumn, t.Optional())
-		}
-	}
-	if c.Trigger.Column, err = column(s.TriggerColumn, "the trigger", true); err != nil {
+	if c.Trigger.Column, err = column(s.TriggerColumn, "the trigger", window.OfTriggerColumn); err != nil {
 		return Bound{}, err
 	}
-	if c.Evictor.Column, err = column(s.EvictorColumn, "the evictor", true); err != nil {
+	if c.Evictor.Column, err = column(s.EvictorColumn, "the evictor", window.OfEvictorColumn); err != nil {
 		return Bound{}, err
 	}
 	for _, call := range s.calls {

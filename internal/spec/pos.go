@@ -33,7 +33,11 @@ func (p Pos) String() string {
 type Error struct {
 	Pos     Pos
 	Message string
+	Cause   error // what Message says, for errors.As; nil: nothing more than that
 }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
 
 // Error renders "file:line:column: message".
 func (e *Error) Error() string {
@@ -122,7 +126,7 @@ func sorted(list Errors) Errors {
 	slices.SortStableFunc(out, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	return slices.CompactFunc(out, func(a, b *Error) bool { return *a == *b })
+	return slices.CompactFunc(out, func(a, b *Error) bool { return a.Pos == b.Pos && a.Message == b.Message })
 }
 
 // Nearest returns the candidate that name was probably meant to be, or "". Dashes, underscores and case do not count:

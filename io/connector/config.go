@@ -30,6 +30,7 @@ type Entry struct {
 
 type value struct {
 	given    bool
+	mistaken bool
 	keyPos   spec.Pos
 	node     *spec.Node // nil for a default
 	text     string
@@ -88,7 +89,9 @@ func Parse(node *spec.Node, pos spec.Pos, path string, fields []Field, report *s
 		switch {
 		case at != nil && (at.Kind != spec.Null || f.Type == Any):
 			v.given, v.keyPos, v.node = true, node.KeyPos(f.Name), at
+			before := report.Count()
 			v.parse(f, at, join(path, f.Name), report)
+			v.mistaken = report.Count() > before || at.Broken
 		case at != nil && f.Required:
 			report.Errorf(node.KeyPos(f.Name), "%s%q has no value", prefix(path), f.Name)
 		case f.Required && !hasUnknownNear(node, fields, f.Name):
@@ -192,11 +195,14 @@ func (v *value) parse(f Field, n *spec.Node, path string, report *spec.Report) {
 		}
 		v.text = n.Value
 		if err := v.scalar(f, n.Value); err != nil {
-			shown := n.Show()
+			shown, hint := n.Show(), ""
+			if f.Hint != "" {
+				hint = ": " + f.Hint
+			}
 			if f.Type == Enum {
-				fail("%q is not known%s", shown, spec.Suggest(n.Value, f.Enum))
+				fail("%q is not known%s%s", shown, spec.Suggest(n.Value, f.Enum), hint)
 			} else {
-				fail("%q: %s", shown, err)
+				fail("%q: %s%s", shown, err, hint)
 			}
 		}
 	}
@@ -212,6 +218,10 @@ func (v *value) parseObject(f Field, n *spec.Node, path string, report *spec.Rep
 		block := spec.NewMap(n.Pos)
 		block.Entries = []spec.Entry{{Key: f.Shorthand, KeyPos: n.Pos, Value: n}}
 		n = block
+	}
+	if n.Kind != spec.Map && n.Kind != spec.Null && f.Hint != "" {
+		report.Errorf(n.Pos, "%s: expected a block of keys, this is %s: %s", path, n.Kind, f.Hint)
+		n = nil
 	}
 	v.object = Parse(n, v.keyPos, path, f.Fields, report)
 }
@@ -311,6 +321,12 @@ func (v *value) scalar(f Field, text string) (err error) {
 		return err
 	case Duration:
 		v.duration, err = spec.ParseDuration(text)
+		if f.Signed && v.duration == spec.Unlimited {
+			return fmt.Errorf("the number has no unit; a duration is written as 10s or -10s")
+		}
+		if f.Signed {
+			return bounded(f, v.duration, err, spec.ParseDuration)
+		}
 		if err == nil && v.duration < 0 && !(f.MinusOne && v.duration == spec.Unlimited) {
 			if f.MinusOne {
 				return fmt.Errorf("must not be negative, except -1")

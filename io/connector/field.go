@@ -50,6 +50,10 @@ type Field struct {
 	// MinusOne lets a Duration be -1 (spec.Unlimited) and its Doc says what that means; otherwise durations and sizes
 	// are not negative.
 	MinusOne bool
+	// Signed lets a Duration be negative, as in -5m.
+	Signed bool
+	// Hint says in the message of a mistake how the value is written.
+	Hint string
 	// Shorthand names the field of an Object that a single value in place of the block fills in.
 	Shorthand string
 	// Off lets an Object be the word "off"; Config.Off reports it.

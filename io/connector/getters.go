@@ -19,6 +19,9 @@ func (c *Config) get(name string) *value {
 // Has reports whether the file gives the key a value (a default does not count).
 func (c *Config) Has(name string) bool { return c.get(name).given }
 
+// Mistaken reports whether the key's value, or anything in its block, has a mistake. It has been reported.
+func (c *Config) Mistaken(name string) bool { return c.get(name).mistaken }
+
 // Off reports whether the block was the word "off".
 func (c *Config) Off() bool { return c.off }
 

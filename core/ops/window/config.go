@@ -6,6 +6,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/ops"
+	"turbo/internal/spec"
 )
 
 // Kind says how rows are assigned to windows.
@@ -131,31 +132,61 @@ const (
 	KindLate  = "late"
 )
 
+// Part is what a Mistake is about.
+type Part uint8
+
+// The parts of a Config.
+const (
+	OfKind          Part = iota // the kind of window and its sizes
+	OfStep                      // Slide, or Every of a count window
+	OfGapColumn                 // the column with the gap of a session
+	OfTrigger                   // the trigger and its number
+	OfTriggerColumn             // the column that it reads
+	OfEvictor
+	OfEvictorColumn
+	OfLateness
+	OfLateOutput
+)
+
+// Mistake is an error of Check, CheckKind and Schema that is about one part of the configuration.
+type Mistake struct {
+	Part    Part
+	Message string
+}
+
+// Error says what is wrong and what to do.
+func (m *Mistake) Error() string { return m.Message }
+
+// Mistakef makes a Mistake.
+func Mistakef(part Part, format string, args ...any) error {
+	return &Mistake{part, fmt.Sprintf(format, args...)}
+}
+
 // CheckKind reports what cannot be of the windows alone: the message says what to do.
 func (c *Config) CheckKind() error {
 	switch c.Kind {
 	case Tumbling, Sliding, Cumulating:
 		switch {
 		case c.Size <= 0:
-			return fmt.Errorf("a %v window needs a size above zero", c.Kind)
+			return Mistakef(OfKind, "a %v window needs a size above zero", c.Kind)
 		case c.Kind != Tumbling && c.Slide <= 0:
-			return fmt.Errorf("a %v window needs a step above zero", c.Kind)
+			return Mistakef(OfStep, "a %v window needs a step above zero", c.Kind)
 		case c.Kind == Cumulating && (c.Slide > c.Size || c.Size%c.Slide != 0):
-			return fmt.Errorf("the size of a cumulating window is a multiple of its step")
+			return Mistakef(OfStep, "the size of a cumulating window is a multiple of its step: %v is none of %v", micros(c.Size), micros(c.Slide))
 		case c.Kind == Sliding && c.Size/c.Slide > 1_000_000:
-			return fmt.Errorf("a row would be in %d windows: make the slide longer", c.Size/c.Slide)
+			return Mistakef(OfStep, "a row would be in %d windows: make the slide longer", c.Size/c.Slide)
 		}
 	case Session:
 		if c.GapColumn < 0 && c.Gap <= 0 {
-			return fmt.Errorf("a session window needs a gap above zero: with a gap of zero no two rows are in one session")
+			return Mistakef(OfKind, "a session window needs a gap above zero: with a gap of zero no two rows are in one session")
 		}
 	case CountTumbling:
 		if c.Count <= 0 {
-			return fmt.Errorf("a count window needs a count above zero")
+			return Mistakef(OfKind, "a count window needs a count above zero")
 		}
 	case CountSliding:
 		if c.Count <= 0 || c.Every <= 0 {
-			return fmt.Errorf("a sliding count window needs a count and every above zero")
+			return Mistakef(OfStep, "a sliding count window needs a count and every above zero")
 		}
 	}
 	return nil
@@ -167,52 +198,52 @@ func (c *Config) Check() error {
 		return err
 	}
 	if c.Lateness < 0 || c.Lateness > 0 && (c.ProcessingTime || !c.Kind.Timed()) {
-		return fmt.Errorf("allowed lateness is for windows of event time, and not negative")
+		return Mistakef(OfLateness, "allowed lateness is for windows of event time, and not negative: windows of rows, of the clock and for ever have no late rows")
 	}
 	if c.LateOutput && (c.ProcessingTime || !c.Kind.Timed()) {
-		return fmt.Errorf("only windows of event time have late rows")
+		return Mistakef(OfLateOutput, "only windows of event time have late rows: windows of rows, of the clock and for ever take every row")
 	}
 	t := &c.Trigger
 	switch t.Kind {
 	case EveryCount, Early, Multiples:
 		if !(t.Every > 0) {
-			return fmt.Errorf("a trigger that counts needs a number above zero")
+			return Mistakef(OfTrigger, "a trigger that counts needs a number above zero")
 		}
 	case Continuous, ContinuousByClock:
 		if t.Interval <= 0 {
-			return fmt.Errorf("a continuous trigger needs an interval above zero")
+			return Mistakef(OfTrigger, "a continuous trigger needs an interval above zero")
 		}
 		if t.Kind == Continuous && c.ProcessingTime {
-			return fmt.Errorf("the trigger counts in event time and the window in processing time: use the continuous trigger of processing time")
+			return Mistakef(OfTrigger, "the trigger counts in event time and the window in processing time: use the continuous trigger of processing time")
 		}
 	case EveryDelta:
 		if c.Kind == Session {
-			return fmt.Errorf("a delta trigger compares with one earlier row, which merging sessions do not have: use another trigger")
+			return Mistakef(OfTrigger, "a delta trigger compares with one earlier row, which merging sessions do not have: use another trigger")
 		}
 		if !(t.Threshold >= 0) {
-			return fmt.Errorf("a delta trigger needs a threshold of zero or more")
+			return Mistakef(OfTrigger, "a delta trigger needs a threshold of zero or more")
 		}
 	case EventTime, ProcessingTime:
 		if !c.Kind.Timed() {
-			return fmt.Errorf("a %v window has no end that time could pass: use a trigger that counts", c.Kind)
+			return Mistakef(OfTrigger, "a %v window has no end that time could pass: use a trigger that counts", c.Kind)
 		}
 	case CustomTrigger:
 		if t.Custom == nil {
-			return fmt.Errorf("a custom trigger needs its function")
+			return Mistakef(OfTrigger, "a custom trigger needs its function")
 		}
 	}
 	e := &c.Evictor
 	switch {
 	case e.Kind != NoEvictor && c.Kind == CountSliding:
-		return fmt.Errorf("a sliding count window evicts rows itself: use a global window with a count trigger and an evictor of your own")
+		return Mistakef(OfEvictor, "a sliding count window evicts rows itself: use a global window with a count trigger and an evictor of your own")
 	case e.Kind == EvictByCount && e.Count <= 0:
-		return fmt.Errorf("an evictor by count needs a count above zero")
+		return Mistakef(OfEvictor, "an evictor by count needs a count above zero")
 	case e.Kind == EvictByTime && e.Span <= 0:
-		return fmt.Errorf("an evictor by time needs a span above zero")
+		return Mistakef(OfEvictor, "an evictor by time needs a span above zero")
 	case e.Kind == EvictByDelta && !(e.Threshold >= 0):
-		return fmt.Errorf("an evictor by delta needs a threshold of zero or more")
+		return Mistakef(OfEvictor, "an evictor by delta needs a threshold of zero or more")
 	case e.Kind == CustomEvictor && e.Custom == nil:
-		return fmt.Errorf("a custom evictor needs its function")
+		return Mistakef(OfEvictor, "a custom evictor needs its function")
 	case c.AggregatesOnly && (c.Function == nil || len(c.Calls) == 0 || e.Kind != NoEvictor || c.Kind == CountSliding):
 		return fmt.Errorf("a function of aggregates only needs aggregates and a window whose rows nothing else needs: leave out the evictor")
 	}
@@ -300,12 +331,12 @@ func (c *Config) Schema(input *core.Schema) (*core.Schema, error) {
 
 // checkColumns checks the types of the columns that windows, triggers and evictors read.
 func (c *Config) checkColumns(input *core.Schema) error {
-	number := func(what string, column int) error {
+	number := func(part Part, what string, column int) error {
 		if column >= len(input.Fields) || column < 0 {
 			return fmt.Errorf("%s: column %d of %d", what, column, len(input.Fields))
 		}
 		if t := input.Fields[column].Type; !t.Kind.IsNumeric() {
-			return fmt.Errorf("%s needs a number, and %s is %v: CAST it", what, input.Fields[column].Name, t)
+			return Mistakef(part, "%s needs a number, and %s is %v: CAST it", what, input.Fields[column].Name, t.Optional())
 		}
 		return nil
 	}
@@ -319,23 +350,23 @@ func (c *Config) checkColumns(input *core.Schema) error {
 			return fmt.Errorf("the session gap: column %d of %d", c.GapColumn, len(input.Fields))
 		}
 		if t := input.Fields[c.GapColumn].Type; t.Kind != core.IntervalDay && !t.Kind.IsInteger() {
-			return fmt.Errorf("the session gap is an INTERVAL DAY TO SECOND or an integer of milliseconds, and %s is %v", input.Fields[c.GapColumn].Name, t)
+			return Mistakef(OfGapColumn, "the session gap is an INTERVAL DAY TO SECOND or an integer of milliseconds, and %s is %v", input.Fields[c.GapColumn].Name, t.Optional())
 		}
 	}
 	switch t := &c.Trigger; t.Kind {
 	case Early, Multiples:
 		if t.Column >= 0 {
-			if err := number("the sum of a trigger", t.Column); err != nil {
+			if err := number(OfTriggerColumn, "the sum of a trigger", t.Column); err != nil {
 				return err
 			}
 		}
 	case EveryDelta:
-		if err := number("a delta trigger", t.Column); err != nil {
+		if err := number(OfTriggerColumn, "a delta trigger", t.Column); err != nil {
 			return err
 		}
 	}
 	if c.Evictor.Kind == EvictByDelta {
-		return number("an evictor by delta", c.Evictor.Column)
+		return number(OfEvictorColumn, "an evictor by delta", c.Evictor.Column)
 	}
 	return nil
 }
@@ -348,3 +379,6 @@ func precision(p uint8) int64 {
 	}
 	return d
 }
+
+// micros shows a number of microseconds as a duration.
+func micros(us int64) string { return spec.FormatDuration(time.Duration(us) * time.Microsecond) }

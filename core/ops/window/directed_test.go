@@ -112,21 +112,21 @@ func TestDirected(t *testing.T) {
 func TestRefused(t *testing.T) {
 	sum := []ops.Call{{Function: ops.Count, Argument: -1, Name: "n"}}
 	for want, c := range map[string]window.Config{
-		"a session window needs a gap above zero: with a gap of zero no two rows are in one session":                        {Kind: window.Session, GapColumn: -1},
-		"a tumbling window needs a size above zero":                                                                         {Kind: window.Tumbling},
-		"a sliding window needs a step above zero":                                                                          {Kind: window.Sliding, Size: 10},
-		"the size of a cumulating window is a multiple of its step":                                                         {Kind: window.Cumulating, Size: 10, Slide: 3},
-		"a count window needs a count above zero":                                                                           {Kind: window.CountTumbling},
-		"allowed lateness is for windows of event time, and not negative":                                                   {Kind: window.CountTumbling, Count: 1, Lateness: 1},
-		"a trigger that counts needs a number above zero":                                                                   {Kind: window.Global, Trigger: window.TriggerSpec{Kind: window.EveryCount}},
-		"a delta trigger compares with one earlier row, which merging sessions do not have: use another trigger":            {Kind: window.Session, Gap: 1, GapColumn: -1, Trigger: window.TriggerSpec{Kind: window.EveryDelta, Column: 2}},
-		"the trigger counts in event time and the window in processing time: use the continuous trigger of processing time": {Kind: window.Tumbling, Size: 5, ProcessingTime: true, Trigger: window.TriggerSpec{Kind: window.Continuous, Interval: 1}},
-		"a sliding count window evicts rows itself: use a global window with a count trigger and an evictor of your own":    {Kind: window.CountSliding, Count: 1, Every: 1, Evictor: window.EvictorSpec{Kind: window.EvictByCount, Count: 1}},
-		"a function of aggregates only needs aggregates and a window whose rows nothing else needs: leave out the evictor":  {Kind: window.Tumbling, Size: 1, AggregatesOnly: true},
-		"the session gap is an INTERVAL DAY TO SECOND or an integer of milliseconds, and ts is TIMESTAMP(6)":                {Kind: window.Session, GapColumn: colTime},
-		"a count window has no end that time could pass: use a trigger that counts":                                         {Kind: window.CountTumbling, Count: 1, Trigger: window.TriggerSpec{Kind: window.EventTime}},
-		"an evictor by delta needs a number, and ts is TIMESTAMP(6): CAST it":                                               {Kind: window.Tumbling, Size: 1, Evictor: window.EvictorSpec{Kind: window.EvictByDelta, Column: colTime}},
-		"a row would be in 10000000 windows: make the slide longer":                                                         {Kind: window.Sliding, Size: 10_000_000, Slide: 1},
+		"a session window needs a gap above zero: with a gap of zero no two rows are in one session":                                    {Kind: window.Session, GapColumn: -1},
+		"a tumbling window needs a size above zero":                                                                                     {Kind: window.Tumbling},
+		"a sliding window needs a step above zero":                                                                                      {Kind: window.Sliding, Size: 10},
+		"the size of a cumulating window is a multiple of its step: 10µs is none of 3µs":                                             {Kind: window.Cumulating, Size: 10, Slide: 3},
+		"a count window needs a count above zero":                                                                                       {Kind: window.CountTumbling},
+		"allowed lateness is for windows of event time, and not negative: windows of rows, of the clock and for ever have no late rows": {Kind: window.CountTumbling, Count: 1, Lateness: 1},
+		"a trigger that counts needs a number above zero":                                                                               {Kind: window.Global, Trigger: window.TriggerSpec{Kind: window.EveryCount}},
+		"a delta trigger compares with one earlier row, which merging sessions do not have: use another trigger":                        {Kind: window.Session, Gap: 1, GapColumn: -1, Trigger: window.TriggerSpec{Kind: window.EveryDelta, Column: 2}},
+		"the trigger counts in event time and the window in processing time: use the continuous trigger of processing time":             {Kind: window.Tumbling, Size: 5, ProcessingTime: true, Trigger: window.TriggerSpec{Kind: window.Continuous, Interval: 1}},
+		"a sliding count window evicts rows itself: use a global window with a count trigger and an evictor of your own":                {Kind: window.CountSliding, Count: 1, Every: 1, Evictor: window.EvictorSpec{Kind: window.EvictByCount, Count: 1}},
+		"a function of aggregates only needs aggregates and a window whose rows nothing else needs: leave out the evictor":              {Kind: window.Tumbling, Size: 1, AggregatesOnly: true},
+		"the session gap is an INTERVAL DAY TO SECOND or an integer of milliseconds, and ts is TIMESTAMP(6)":                            {Kind: window.Session, GapColumn: colTime},
+		"a count window has no end that time could pass: use a trigger that counts":                                                     {Kind: window.CountTumbling, Count: 1, Trigger: window.TriggerSpec{Kind: window.EventTime}},
+		"an evictor by delta needs a number, and ts is TIMESTAMP(6): CAST it":                                                           {Kind: window.Tumbling, Size: 1, Evictor: window.EvictorSpec{Kind: window.EvictByDelta, Column: colTime}},
+		"a row would be in 10000000 windows: make the slide longer":                                                                     {Kind: window.Sliding, Size: 10_000_000, Slide: 1},
 	} {
 		c.Calls = sum
 		if _, err := c.Schema(input()); err == nil || err.Error() != want {
