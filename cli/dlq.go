@@ -52,7 +52,7 @@ func letterBoxes(c *cobra.Command, f *jobFlags, arg string) ([]letterBox, *job.J
 			}
 		}
 		if len(boxes) == 0 {
-			return nil, nil, misused(fmt.Errorf("%s: no source has on-error: dead-letter", arg))
+			return nil, nil, misused(fmt.Errorf("%s: no source has on-error: dead-letter, or a watermark with max-future-skew", arg))
 		}
 		return boxes, j, nil
 	}

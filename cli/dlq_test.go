@@ -109,6 +109,21 @@ func TestDeadLettersOfATopic(t *testing.T) {
 	has(t, must(t, exitFailed, "dlq", "replay", w.spec, "--corrected", file), "there is no dead letter numbers:numbers/0@99")
 }
 
+// TestRowsFromTheFuture: dlq list says which setting has set a row aside, how far it lets rows go, and when that was.
+func TestRowsFromTheFuture(t *testing.T) {
+	dir := t.TempDir()
+	job := filepath.Join(dir, "job.yaml")
+	spec := strings.NewReplacer("DIR", dir, "    on-error: dead-letter\n", "", "{n: BIGINT NOT NULL, text: STRING}", "{n: BIGINT NOT NULL, ts: TIMESTAMP(3)}\n    watermark: {column: ts, max-future-skew: 90m}").Replace(fileJob)
+	write(t, job, spec)
+	write(t, filepath.Join(dir, "in.csv"), "1,2026-01-01 08:00:00\n2,2999-01-01 00:00:00\n")
+	must(t, exitDone, "run", job)
+	listed := must(t, exitDone, "dlq", "list", job)
+	has(t, listed, "ts is 2999-01-01 00:00:00.000: the watermark's max-future-skew takes no row that is more than 1h30m ahead of the clock, at 20")
+	has(t, listed, "1 waiting")
+	write(t, job, strings.Replace(spec, ", max-future-skew: 90m", "", 1))
+	has(t, must(t, exitUsage, "dlq", "list", job), "no source has on-error: dead-letter, or a watermark with max-future-skew")
+}
+
 const fileJob = `name: lines
 engine: {parallelism: 1, memory: 64MiB, checkpoint: {dir: DIR/state}, dead-letters: DIR/letters}
 sources:

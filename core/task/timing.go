@@ -6,6 +6,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/hash"
+	"turbo/internal/spec"
 )
 
 // timed gives a batch of a reader its times: it fills in those of ingestion, sets rows from too far in the future aside, and tells the
@@ -86,7 +87,8 @@ func (r *sourceRoot) quarantine(split int, b *core.Batch, limit core.Time) error
 			text = b.Columns[c].AppendJSON(append(text, ':'), row)
 		}
 		text = append(text, '}')
-		reason := fmt.Sprintf("%s %v is more than %v ahead of the clock (max-future-skew)", b.Schema.Fields[w.Column].Name, core.Time(column.Int64s()[row]), w.MaxFutureSkew)
+		reason := fmt.Sprintf("%s is %s: the watermark's max-future-skew takes no row that is more than %s ahead of the clock, at %s", b.Schema.Fields[w.Column].Name,
+			core.AppendTimestamp(nil, column.Int64s()[row], 3), spec.FormatDuration(w.MaxFutureSkew), core.AppendTimestamp(nil, int64(limit.Add(-w.MaxFutureSkew)), 3))
 		letters.Column(0).AppendString(strings.TrimPrefix(r.node.Label, "source "))
 		letters.Column(1).AppendString(r.ids[split])
 		letters.Column(2).AppendInt64(-1 - int64(hash.String(text)>>2)) // the position is the connector's knowledge: this one at least tells rows apart
