@@ -116,7 +116,7 @@ func (b *builder) format(c *connector.Config, fields []connector.Field, schema *
 			if at := c.Block().Get("schema"); read && at != nil && at.Get(field.Name) != nil {
 				pos = at.Get(field.Name).Pos
 			}
-			b.report.Errorf(pos, "%s: the format %s cannot carry the column %s %s: %v", c.Path(), f.Spec.Name, field.Name, field.Type.Optional(), err)
+			b.report.Errorf(pos, "%s: the format %s cannot carry the column %s: %v", c.Path(), f.Spec.Name, core.QuoteName(field.Name), err)
 		}
 	}
 	if f.Spec.Check != nil {

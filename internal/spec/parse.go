@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -91,7 +92,14 @@ func (b *builder) node(y *yaml.Node, depth int) *Node {
 		return b.node(y.Alias, depth+1)
 	case yaml.SequenceNode:
 		n.Kind = List
-		for _, c := range y.Content {
+		for i := 0; i < len(y.Content); i++ {
+			c := y.Content[i]
+			if more, whole := torn(y, i, 1); more > 0 {
+				b.tornError(c, whole)
+				n.Items = append(n.Items, &Node{Kind: Scalar, Value: whole, Pos: Pos{b.name, c.Line, c.Column}, Broken: true})
+				i += more
+				continue
+			}
 			n.Items = append(n.Items, b.node(c, depth+1))
 		}
 	case yaml.MappingNode:
@@ -153,6 +161,12 @@ func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
 			continue
 		}
 		lines[key.Value] = at.Line
+		if more, whole := torn(y, i+1, 2); more > 0 {
+			b.tornError(value, whole)
+			n.Entries = append(n.Entries, Entry{key.Value, at, &Node{Kind: Scalar, Value: whole, Pos: Pos{b.name, value.Line, value.Column}, Broken: true}})
+			i += 2 * more
+			continue
+		}
 		n.Entries = append(n.Entries, Entry{key.Value, at, b.node(value, depth+1)})
 	}
 	for _, m := range merged { // <<: *other fills in keys that are not here
@@ -167,4 +181,35 @@ func (b *builder) entries(n *Node, y *yaml.Node, depth int) {
 			}
 		}
 	}
+}
+
+// torn looks for a value that YAML has cut at its commas: {amount: DECIMAL(10, 2)} has the keys amount and "2)". i is the value's place in
+// the content of a map (step 2: what follows are keys without a value) or a list (step 1). It returns how many entries behind it belong to it,
+// and the whole.
+func torn(y *yaml.Node, i, step int) (more int, whole string) {
+	value := y.Content[i]
+	if y.Style&yaml.FlowStyle == 0 || !plain(value) {
+		return 0, ""
+	}
+	open, closing := "(", ")"
+	if name, _, ok := strings.Cut(value.Value, "<"); ok && slices.Contains([]string{"ARRAY", "MAP", "ROW"}, strings.ToUpper(strings.TrimSpace(name))) {
+		open, closing = "<", ">"
+	}
+	whole = value.Value
+	for at := i + 1; strings.Count(whole, open) > strings.Count(whole, closing); at += step {
+		if at+step > len(y.Content) || !plain(y.Content[at]) || step == 2 && y.Content[at+1].ShortTag() != "!!null" {
+			return 0, ""
+		}
+		whole += ", " + y.Content[at].Value
+		more++
+	}
+	return more, whole
+}
+
+func plain(y *yaml.Node) bool {
+	return y.Kind == yaml.ScalarNode && y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+}
+
+func (b *builder) tornError(y *yaml.Node, whole string) {
+	b.report.Errorf(Pos{b.name, y.Line, y.Column}, "within { } and [ ] a comma ends the value: put quotes around it: %q", whole)
 }

@@ -58,7 +58,7 @@ type FormatSpec struct {
 	Supports func(core.Type) error
 	// DefaultSchema gives the columns when the job spec has no schema; nil: there is no default.
 	DefaultSchema func(*Config) (*core.Schema, error)
-	// Check reports mistakes that only the format can see, also against the columns; nil: none.
+	// Check reports mistakes that only the format can see, also against the columns, whose types Supports has passed; nil: none.
 	Check func(c *Config, schema *core.Schema) error
 
 	NewSplitter func(*Config) (Splitter, error)

@@ -26,14 +26,9 @@ func init() {
 		},
 		Extension: "csv",
 		Supports:  supportsCSV,
-		Check: func(c *connector.Config, schema *core.Schema) error {
-			if _, err := csvOptionsOf(c); err != nil {
-				return err
-			}
-			if schema == nil {
-				return nil
-			}
-			return checkColumns(c, schema, supportsCSV)
+		Check: func(c *connector.Config, _ *core.Schema) error {
+			_, err := csvOptionsOf(c)
+			return err
 		},
 		NewSplitter: func(c *connector.Config) (connector.Splitter, error) {
 			o, err := csvOptionsOf(c)

@@ -32,9 +32,6 @@ func init() {
 			if schema == nil {
 				return nil
 			}
-			if err := checkColumns(c, schema, supportsJSON); err != nil {
-				return err
-			}
 			for _, f := range schema.Fields {
 				if err := checkMillis(c.String("timestamps"), f.Type); err != nil {
 					return c.Errorf("timestamps", "column %s: %v", core.QuoteName(f.Name), err)

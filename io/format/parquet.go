@@ -34,14 +34,8 @@ func init() {
 		},
 		Extension: "parquet",
 		Supports:  supportsParquet,
-		Check: func(c *connector.Config, schema *core.Schema) error {
-			if schema == nil {
-				return nil
-			}
-			return checkColumns(c, schema, supportsParquet)
-		},
-		OpenFile: openParquet,
-		NewFile:  newParquetWriter,
+		OpenFile:  openParquet,
+		NewFile:   newParquetWriter,
 	})
 }
 

@@ -24,7 +24,7 @@ func init() {
 			if len(schema.Fields) != 1 {
 				return c.Errorf("", "the format raw has one column, here are %d: %s", len(schema.Fields), schema)
 			}
-			return checkColumns(c, schema, supportsRaw)
+			return nil
 		},
 		NewSplitter: func(*connector.Config) (connector.Splitter, error) { return lineSplitter{}, nil },
 		NewDecoder: func(c connector.DecoderContext) (connector.Decoder, error) {

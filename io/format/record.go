@@ -94,16 +94,6 @@ func supportsScalars(reason string) func(core.Type) error {
 	}
 }
 
-// checkColumns is the Check function of formats without further rules than Supports.
-func checkColumns(c *connector.Config, schema *core.Schema, supports func(core.Type) error) error {
-	for _, f := range schema.Fields {
-		if err := supports(f.Type); err != nil {
-			return c.Errorf("", "column %s: %v", core.QuoteName(f.Name), err)
-		}
-	}
-	return nil
-}
-
 // trim drops the rows from n on, and what has been appended to children for a row that was never ended.
 func trim(v *core.Vector, n int) {
 	v.Truncate(n)
