@@ -215,6 +215,42 @@ func TestSinkPartitionColumn(t *testing.T) {
 	}
 }
 
+// A partition that is not there is the row's mistake: the message has the column, its value and the row, and trying again is no use.
+func TestSinkPartitionOutOfRange(t *testing.T) {
+	for _, c := range []struct {
+		partition int32 // -2: null
+		want      string
+	}{
+		{2, `topic "out" has 2 partitions, from 0 on, and the column "part" says 2 in the row with the key "l1" and the value "l1": select`},
+		{-7, `the column "part", the partition to write to, is -7 in the row with the key "l1" and the value "l1": select`},
+		{-2, `the column "part", the partition to write to, is NULL in the row with the key "l1" and the value "l1": select`},
+	} {
+		r := newRig(t, topics("out:2"))
+		_, w := r.openSink("topic: out; partition: part; key: line")
+		b := core.NewBuilder(r.pool.Account("sink"), sinkSchema, 2)
+		for i, p := range []int32{0, c.partition} {
+			b.Column(0).AppendString(fmt.Sprintf("l%d", i))
+			b.Column(1).AppendInt64(7)
+			b.Column(2).AppendNull()
+			b.Column(3).AppendInt64(0)
+			if p == -2 {
+				b.Column(4).AppendNull()
+			} else {
+				b.Column(4).AppendInt32(p)
+			}
+		}
+		batch := b.Finish()
+		b.Close()
+		err := w.Write(batch)
+		if err == nil {
+			err = prepare(w, 1).err
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) || !core.IsPermanent(err) {
+			t.Errorf("partition %d: %v", c.partition, err)
+		}
+	}
+}
+
 // Nothing is acknowledged while the broker is away; when it is back, what was written arrives, in order.
 func TestSinkBrokerAway(t *testing.T) {
 	t.Parallel()

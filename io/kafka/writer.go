@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,10 +210,29 @@ func (w *writer) fail(r *kgo.Record, err error) {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge):
 		err = fmt.Errorf("topic %q: a row makes a record of %d bytes, more than \"batch-size\" or the topic's max.message.bytes allows: %w", s.topic, len(r.Key)+len(r.Value), err)
+	case s.layout.partition >= 0 && strings.Contains(err.Error(), "invalid record partitioning choice"):
+		_, count, _ := strings.Cut(err.Error(), " from ")
+		count, _, _ = strings.Cut(count, " ")
+		err = core.Permanent(fmt.Errorf("topic %q has %s partitions, from 0 on, and the column %q says %d in the row with the key %s and the value %s: %s",
+			s.topic, count, s.context.Schema.Fields[s.layout.partition].Name, r.Partition, clip(r.Key), clip(r.Value), mendPartition))
 	default:
 		err = s.connection.explain(err, s.topic)
 	}
 	w.failed.CompareAndSwap(nil, &err)
+}
+
+const mendPartition = "select a partition that is there, such as MOD(ABS(n), 4), or leave \"partition\" out, so that the key decides"
+
+// clip writes bytes for a message, at most so many.
+func clip(b []byte) string {
+	const most = 200
+	switch {
+	case b == nil:
+		return "null"
+	case len(b) > most:
+		return strconv.Quote(string(b[:most])) + "..."
+	}
+	return strconv.Quote(string(b))
 }
 
 // fill encodes the rows of b into the records of c.
@@ -295,7 +315,8 @@ func (w *writer) fillPartitions(c *chunk, b *core.Batch) error {
 			p = v.Int64s()[row]
 		}
 		if p < 0 || p > 1<<31-1 {
-			return fmt.Errorf("the column %q, the partition to write to, is %s in a row", w.sink.context.Schema.Fields[w.sink.layout.partition].Name, map[bool]string{true: "null", false: strconv.FormatInt(p, 10)}[v.Null(row)])
+			return core.Permanent(fmt.Errorf("the column %q, the partition to write to, is %s in the row with the key %s and the value %s: %s",
+				w.sink.context.Schema.Fields[w.sink.layout.partition].Name, v.AppendText(nil, row), clip(c.records[i].Key), clip(c.records[i].Value), mendPartition))
 		}
 		c.records[i].Partition = int32(p)
 	}
