@@ -104,6 +104,28 @@ func (t *Table) SetBytes(slot uint32, field int, b []byte) error {
 	return nil
 }
 
+// AppendBytes puts more, which is copied, behind a STRING or BYTES value; a null one becomes more. The slot has been announced.
+func (t *Table) AppendBytes(slot uint32, field int, more []byte) error {
+	f := &t.fields[field]
+	row := t.rows.words[int(slot)*t.stride:]
+	h, err := t.heap.extend(handle(row[f.offset]), more)
+	if err != nil {
+		return err
+	}
+	row[f.offset] = uint64(h)
+	row[f.valid] |= f.mask
+	return nil
+}
+
+// OwnBytes returns a value as BytesAt does when it may be changed in place, and nil when it is null, empty or being written to a checkpoint: SetBytes then writes a changed
+// copy. The slot has been announced; the bytes are valid until the next call that changes the table.
+func (t *Table) OwnBytes(slot uint32, field int) []byte {
+	if t.heap.pins.Load() > 0 {
+		return nil
+	}
+	return t.heap.at(handle(t.rows.words[int(slot)*t.stride+t.fields[field].offset]))
+}
+
 // SetNull makes a value of any type null. The slot has been announced.
 func (t *Table) SetNull(slot uint32, field int) {
 	f := &t.fields[field]

@@ -65,6 +65,14 @@ func classOf(n int) (class uint8, cell int) {
 	return uint8(4 + (shift-3)*4 + quarter), (5 + quarter) << shift
 }
 
+// cellOf returns the cell size of a class.
+func cellOf(class uint8) int {
+	if class < 4 {
+		return 8 * (int(class) + 1)
+	}
+	return (5 + int(class)&3) << ((class-4)/4 + 3)
+}
+
 func (h *heap) init(account *memory.Account) {
 	h.account = account
 	for i := range h.partial {
@@ -85,28 +93,34 @@ func valueAt(data [][]byte, x handle) []byte {
 
 // put copies b and returns its handle.
 func (h *heap) put(b []byte) (handle, error) {
-	if len(b) == 0 {
-		return 0, nil
+	x, cell, err := h.place(len(b), len(b))
+	copy(cell, b)
+	return x, err
+}
+
+// place finds a cell for a value of n bytes that has room for so many. It returns the cell from the value's start on.
+func (h *heap) place(n, room int) (handle, []byte, error) {
+	if n == 0 {
+		return 0, nil, nil
 	}
 	h.trySettle()
-	if len(b) > maxCell {
-		if len(b) > maxValue {
-			return 0, fmt.Errorf("state: a value of %d bytes: %w", len(b), ErrTooLarge)
+	if room > maxCell {
+		if n > maxValue {
+			return 0, nil, fmt.Errorf("state: a value of %d bytes: %w", n, ErrTooLarge)
 		}
-		id, err := h.newBlock(ownClass, len(b))
+		id, err := h.newBlock(ownClass, min(room, maxValue))
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
-		copy(h.data[id], b)
 		h.blocks[id].used = 1
-		return handle(len(b)) | handle(id+1)<<40, nil
+		return handle(n) | handle(id+1)<<40, h.data[id], nil
 	}
-	class, cell := classOf(len(b))
+	class, cell := classOf(room)
 	id := h.partial[class]
 	if id == none {
 		var err error
 		if id, err = h.newBlock(class, blockBytes); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		h.list(id)
 	}
@@ -123,8 +137,33 @@ func (h *heap) put(b []byte) (handle, error) {
 	if k.free == 0 && int(k.fresh)+cell > blockBytes {
 		h.unlist(id)
 	}
-	copy(h.data[id][start:], b)
-	return handle(len(b)) | handle(start>>3)<<27 | handle(id+1)<<40, nil
+	return handle(n) | handle(start>>3)<<27 | handle(id+1)<<40, h.data[id][start:][:cell], nil
+}
+
+// extend puts more behind the value old. It stays where it is when its cell has room, also while the heap is pinned: what is read then are the bytes before. Else it
+// moves to a cell with room for half as much again, so that appending costs what it appends.
+func (h *heap) extend(old handle, more []byte) (handle, error) {
+	n := old.length()
+	if n == 0 {
+		return h.put(more)
+	}
+	id, start, total := old.block(), old.start(), n+len(more)
+	room := len(h.data[id])
+	if class := h.blocks[id].class; class != ownClass {
+		room = cellOf(class)
+	}
+	if total <= room {
+		copy(h.data[id][start+n:], more)
+		return old + handle(len(more)), nil
+	}
+	fresh, cell, err := h.place(total, max(total, n+n/2))
+	if err != nil {
+		return old, err
+	}
+	copy(cell, h.at(old))
+	copy(cell[n:], more)
+	h.drop(old)
+	return fresh, nil
 }
 
 // replace puts b in the place of old, which is freed.

@@ -10,17 +10,14 @@ type collect struct{}
 
 func newCollect(core.Type, []any) (encoding, error) { return collect{}, nil }
 
-func (collect) fold(dst, old []byte, in *core.Vector, rows []int32) ([]byte, bool, error) {
-	dst = append(dst, old...)
+func (collect) more(dst []byte, _ bool, in *core.Vector, rows []int32) []byte {
 	for _, r := range rows {
 		dst = state.EncodeValue(dst, in, int(r), false)
 	}
-	return dst, len(rows) > 0, nil
+	return dst
 }
 
-func (collect) merge(dst, old, other []byte) ([]byte, bool, error) {
-	return append(append(dst, old...), other...), true, nil
-}
+func (collect) moreOf(dst, other []byte) []byte { return append(dst, other...) }
 
 func (collect) result(out *core.Vector, b []byte) (err error) {
 	if len(b) == 0 {
@@ -43,19 +40,18 @@ func newConcat(_ core.Type, parameters []any) (encoding, error) {
 	return concat{parameters[0].(string)}, nil
 }
 
-func (s concat) fold(dst, old []byte, in *core.Vector, rows []int32) ([]byte, bool, error) {
-	dst = append(dst, old...)
+func (s concat) more(dst []byte, none bool, in *core.Vector, rows []int32) []byte {
 	for i, r := range rows {
-		if i > 0 || old != nil {
+		if i > 0 || !none {
 			dst = append(dst, s.separator...)
 		}
 		dst = append(dst, in.BytesAt(int(r))...)
 	}
-	return dst, len(rows) > 0, nil
+	return dst
 }
 
-func (s concat) merge(dst, old, other []byte) ([]byte, bool, error) {
-	return append(append(append(dst, old...), s.separator...), other...), true, nil
+func (s concat) moreOf(dst, other []byte) []byte {
+	return append(append(dst, s.separator...), other...)
 }
 
 func (s concat) result(out *core.Vector, b []byte) error {

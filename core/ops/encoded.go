@@ -7,15 +7,35 @@ import (
 	"turbo/core"
 )
 
-// encoding is an aggregate whose state is bytes. An empty old is the state of no row. New states are written to dst, which is empty and has capacity
-// from earlier ones; changed is false when the state stays as it was.
+// encoding is an aggregate whose state is bytes: a folder or an appender.
 type encoding interface {
+	// result appends the result of a state to out; nil is the state of no row.
+	result(out *core.Vector, old []byte) error
+}
+
+// folder is an encoding that makes new states of old ones. They are written to dst, which is empty and has capacity from earlier ones; changed is false when the state stays as it was.
+type folder interface {
+	encoding
 	// fold adds rows of in.
 	fold(dst, old []byte, in *core.Vector, rows []int32) (out []byte, changed bool, err error)
 	// merge adds another state, that is not empty and whose rows are later.
 	merge(dst, old, other []byte) (out []byte, changed bool, err error)
-	// result appends the result of a state to out; empty is whether no row is in it.
-	result(out *core.Vector, old []byte) error
+}
+
+// inPlacer is a folder that can change states where they are.
+type inPlacer interface {
+	// inPlace adds the first rows to a state, not an empty one, as far as it has room, and returns how many.
+	inPlace(state []byte, in *core.Vector, rows []int32) int
+	// mergeInPlace adds another state; when it returns false, merge is to do it.
+	mergeInPlace(state, other []byte) bool
+}
+
+// appender is an encoding whose states grow at their ends only.
+type appender interface {
+	// more makes what rows are behind a state; none is whether no row is in it.
+	more(dst []byte, none bool, in *core.Vector, rows []int32) []byte
+	// moreOf makes what another state is behind one.
+	moreOf(dst, other []byte) []byte
 }
 
 // taker is an encoding that takes merged states back.
@@ -38,10 +58,17 @@ func (a *encoded) update(in *core.Vector, r Rows) error {
 		r = a.present.of(in, r)
 	}
 	a.order = a.order[:0]
-	sorted := true
+	sorted, last := true, uint32(0)
+	place, _ := a.encoding.(inPlacer)
 	for i, s := range r.Slots {
+		if place != nil {
+			a.rows = append(a.rows[:0], int32(r.row(i)))
+			if own := a.table.OwnBytes(s, a.field); own != nil && place.inPlace(own, in, a.rows) == 1 {
+				continue
+			}
+		}
 		a.order = append(a.order, uint64(s)<<32|uint64(i))
-		sorted = sorted && (i == 0 || s >= r.Slots[i-1])
+		sorted, last = sorted && s >= last, s
 	}
 	if !sorted {
 		slices.Sort(a.order)
@@ -52,15 +79,23 @@ func (a *encoded) update(in *core.Vector, r Rows) error {
 		for ; from < len(a.order) && uint32(a.order[from]>>32) == slot; from++ {
 			a.rows = append(a.rows, int32(r.row(int(a.order[from]&math.MaxUint32))))
 		}
-		made, changed, err := a.fold(a.buffer[:0], a.table.BytesAt(slot, a.field), in, a.rows)
-		if err != nil {
-			return err
-		}
-		if err := a.store(slot, made, changed); err != nil {
+		if err := a.addRows(slot, in, a.rows); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *encoded) addRows(slot uint32, in *core.Vector, rows []int32) error {
+	if e, ok := a.encoding.(appender); ok {
+		a.buffer = e.more(a.buffer[:0], a.table.Null(slot, a.field), in, rows)
+		return a.table.AppendBytes(slot, a.field, a.buffer)
+	}
+	made, changed, err := a.encoding.(folder).fold(a.buffer[:0], a.table.BytesAt(slot, a.field), in, rows)
+	if err != nil {
+		return err
+	}
+	return a.store(slot, made, changed)
 }
 
 func (a *encoded) store(slot uint32, made []byte, changed bool) error {
@@ -80,23 +115,33 @@ func (a *encoded) merge(dst []uint32, from accumulator, src []uint32) error {
 		if other == nil {
 			continue
 		}
-		old := a.table.BytesAt(d, a.field)
-		if old == nil {
-			a.buffer = append(a.buffer[:0], other...) // it may be this table's
-			if err := a.store(d, a.buffer, true); err != nil {
-				return err
-			}
-			continue
-		}
-		made, changed, err := a.encoding.merge(a.buffer[:0], old, other)
-		if err != nil {
-			return err
-		}
-		if err := a.store(d, made, changed); err != nil {
+		if err := a.mergeState(d, other); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *encoded) mergeState(slot uint32, other []byte) error {
+	old := a.table.BytesAt(slot, a.field)
+	if old == nil {
+		a.buffer = append(a.buffer[:0], other...) // it may be this table's
+		return a.store(slot, a.buffer, true)
+	}
+	switch e := a.encoding.(type) {
+	case appender:
+		a.buffer = e.moreOf(a.buffer[:0], other)
+		return a.table.AppendBytes(slot, a.field, a.buffer)
+	case inPlacer:
+		if own := a.table.OwnBytes(slot, a.field); own != nil && e.mergeInPlace(own, other) {
+			return nil
+		}
+	}
+	made, changed, err := a.encoding.(folder).merge(a.buffer[:0], old, other)
+	if err != nil {
+		return err
+	}
+	return a.store(slot, made, changed)
 }
 
 func (a *encoded) clear(slots []uint32) {

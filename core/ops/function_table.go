@@ -97,8 +97,8 @@ func sketchFunctions(always func(core.Type) bool) []FunctionSpec {
 	share := Parameter{Name: "q", Kind: FloatParameter, Most: 1}
 	return []FunctionSpec{
 		{Name: "COUNT_DISTINCT", Signatures: []string{"COUNT(DISTINCT x) -> BIGINT"},
-			Doc: "How many different values there are, exactly; 0 of none. Every one of them is kept, and a batch that brings new ones writes them all anew: use APPROX_COUNT_DISTINCT where a key has more than " +
-				"some thousands.",
+			Doc: "How many different values there are, exactly; 0 of none. Every one of them is kept, some 20 bytes for a number, at most 128 MiB for a key, and a checkpoint writes all of a key that has " +
+				"changed: use APPROX_COUNT_DISTINCT where there are millions.",
 			Examples: "COUNT(DISTINCT x): 7, 5, NULL, 7 => 2",
 			result:   countType, encoding: newDistinct, multiset: newMultiset(CountDistinct)},
 		{Name: "APPROX_COUNT_DISTINCT", Signatures: []string{"APPROX_COUNT_DISTINCT(x) -> BIGINT"},
@@ -135,7 +135,7 @@ func listFunctions() []FunctionSpec {
 				return arrayOf(t.Required(), t.NotNull), nil
 			}},
 		{Name: "ARRAY_AGG", Signatures: []string{"ARRAY_AGG(x) -> ARRAY<type of x>"},
-			Doc:      "All values in the order of arrival, nulls too. Every row is kept, and copied with each batch.",
+			Doc:      "All values in the order of arrival, nulls too. Every one is kept, at most 128 MiB for a key, and a checkpoint writes all of a key that has changed.",
 			Examples: "ARRAY_AGG(x): 5, NULL, 7 => ARRAY[5, NULL, 7]",
 			Ordered:  true, nulls: true, encoding: newCollect,
 			result: func(t core.Type) (core.Type, error) { return arrayOf(t, t.NotNull), nil }},

@@ -9,13 +9,14 @@ import (
 
 	"turbo/core"
 	"turbo/core/hash"
+	"turbo/state"
 )
 
 // hyperLogLog counts distinct values by their hashes. A state is a byte 0 and up to 256 sorted hashes, or a byte 1 and a register (a byte) for each of
 // 2^12 parts of the hashes. The estimate is Ertl's (2017), which needs no correction for small numbers.
 type hyperLogLog struct {
-	hashes []uint64 // by row
-	fresh  []uint64
+	fresh   []uint64 // hashes
+	scratch []byte
 }
 
 const (
@@ -31,14 +32,50 @@ func rank(h uint64) (register int, rank byte) {
 	return int(h >> (64 - registerBits)), byte(bits.LeadingZeros64(h<<registerBits|1<<(registerBits-1)) + 1)
 }
 
+func (s *hyperLogLog) hash(in *core.Vector, row int) uint64 {
+	if in.Type.Kind.IsInteger() {
+		return hash.Int64(state.IntAt(in, row))
+	}
+	s.scratch = appendOrdered(s.scratch[:0], in, row)
+	return hash.String(s.scratch)
+}
+
 func (s *hyperLogLog) fold(dst, old []byte, in *core.Vector, rows []int32) ([]byte, bool, error) {
-	s.hashes = resize(s.hashes, in.Len())
-	hash.Columns([]*core.Vector{in}, in.Len(), rows, s.hashes)
 	s.fresh = s.fresh[:0]
 	for _, r := range rows {
-		s.fresh = append(s.fresh, hash.Mix(s.hashes[r]))
+		s.fresh = append(s.fresh, s.hash(in, int(r)))
 	}
 	return s.add(dst, old)
+}
+
+// inPlace implements inPlacer: registers are raised.
+func (s *hyperLogLog) inPlace(state []byte, in *core.Vector, rows []int32) int {
+	if state[0] == 0 {
+		return 0
+	}
+	for _, r := range rows {
+		i, rank := rank(s.hash(in, int(r)))
+		state[1+i] = max(state[1+i], rank)
+	}
+	return len(rows)
+}
+
+// mergeInPlace implements inPlacer.
+func (s *hyperLogLog) mergeInPlace(state, other []byte) bool {
+	if state[0] == 0 {
+		return false
+	}
+	if other[0] == 0 {
+		for i := 1; i+8 <= len(other); i += 8 {
+			k, rank := rank(binary.LittleEndian.Uint64(other[i:]))
+			state[1+k] = max(state[1+k], rank)
+		}
+		return true
+	}
+	for i, r := range other[1:] {
+		state[1+i] = max(state[1+i], r)
+	}
+	return true
 }
 
 // add adds the fresh hashes.

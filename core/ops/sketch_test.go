@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"turbo/core"
@@ -37,9 +38,12 @@ func (s *sketch) add(slot uint32, values []float64) {
 	for list := range slices.Chunk(values, 4096) {
 		v := core.NewVector(s.account, s.typ, len(list))
 		for _, x := range list {
-			if s.typ.Kind == core.Int64 {
+			switch s.typ.Kind {
+			case core.Int64:
 				v.AppendInt64(int64(x))
-			} else {
+			case core.String:
+				v.AppendString(strings.Repeat("x", int(x)%200) + fmt.Sprint(x))
+			default:
 				v.AppendFloat64(x)
 			}
 		}
@@ -95,6 +99,34 @@ func TestHyperLogLogError(t *testing.T) {
 			t.Errorf("%d values: the error is %.4f", n, rms)
 		} else {
 			t.Logf("%d values: the error is %.4f", n, rms)
+		}
+	}
+}
+
+// TestDistinctGrows: sets of many values, of some width or none, that came to one state and to two that overlap.
+func TestDistinctGrows(t *testing.T) {
+	for _, typ := range []core.Type{core.Of(core.Int64), core.Of(core.String), core.Of(core.Float64)} {
+		for _, n := range []int{1, 3, 4, 100, 30_000} {
+			s := newSketch(t, typ, ops.Call{Function: ops.CountDistinct})
+			var values []float64
+			for i := range n {
+				values = append(values, float64(i*7919%n))
+			}
+			for range 2 {
+				s.add(0, values)
+			}
+			s.add(1, values[:(2*n+2)/3])
+			s.add(2, values[n/3:])
+			for range 2 {
+				if err := s.Merge([]uint32{1, 3}, s.Accumulators, []uint32{2, 1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, slot := range []uint32{0, 1, 3} {
+				if got := s.result(slot); got != float64(n) {
+					t.Errorf("%v: %v in slot %d, want %d", typ, got, slot, n)
+				}
+			}
 		}
 	}
 }

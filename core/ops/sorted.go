@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-	"sort"
 
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
@@ -12,23 +11,18 @@ import (
 	"turbo/state"
 )
 
-// sortedValues is a state of encoded values in the order of their bytes: COUNT(DISTINCT x) and TOP_K. Values of fixed width stand one after the other; of
-// others, the state has the number (4 bytes), where each ends (4 bytes each), and then the values.
+// sortedValues is TOP_K: a state of encoded values in the order of their bytes. Values of fixed width stand one after the other; of others, the state has the number (4 bytes), where
+// each ends (4 bytes each), and then the values.
 type sortedValues struct {
-	kind     core.Kind
-	width    int
-	distinct bool
-	limit    int // of TOP_K: the largest ones stay
-	scratch  []byte
-	fresh    []piece
-	ends     []uint32
+	kind    core.Kind
+	width   int
+	limit   int // the largest ones stay
+	scratch []byte
+	fresh   []piece
+	ends    []uint32
 }
 
 type piece struct{ from, to int }
-
-func newDistinct(argument core.Type, _ []any) (encoding, error) {
-	return &sortedValues{kind: argument.Kind, width: argument.Kind.Width(), distinct: true}, nil
-}
 
 func newTop(argument core.Type, parameters []any) (encoding, error) {
 	return &sortedValues{kind: argument.Kind, width: argument.Kind.Width(), limit: int(parameters[0].(int64))}, nil
@@ -55,11 +49,6 @@ func (s *sortedValues) at(b []byte, n, i int) []byte {
 	return data[from:binary.LittleEndian.Uint32(b[4+4*i:])]
 }
 
-// find returns where x stands or would.
-func (s *sortedValues) find(b []byte, n int, x []byte) (int, bool) {
-	return sort.Find(n, func(i int) int { return bytes.Compare(x, s.at(b, n, i)) })
-}
-
 func (s *sortedValues) fold(dst, old []byte, in *core.Vector, rows []int32) ([]byte, bool, error) {
 	s.scratch, s.fresh = s.scratch[:0], s.fresh[:0]
 	n := s.count(old)
@@ -67,13 +56,7 @@ func (s *sortedValues) fold(dst, old []byte, in *core.Vector, rows []int32) ([]b
 		from := len(s.scratch)
 		s.scratch = appendOrdered(s.scratch, in, int(row))
 		x := s.scratch[from:]
-		skip := false
-		if s.distinct {
-			_, skip = s.find(old, n, x)
-		} else if n >= s.limit {
-			skip = bytes.Compare(x, s.at(old, n, 0)) <= 0
-		}
-		if skip {
+		if n >= s.limit && bytes.Compare(x, s.at(old, n, 0)) <= 0 {
 			s.scratch = s.scratch[:from]
 			continue
 		}
@@ -84,9 +67,6 @@ func (s *sortedValues) fold(dst, old []byte, in *core.Vector, rows []int32) ([]b
 	}
 	of := func(p piece) []byte { return s.scratch[p.from:p.to] }
 	slices.SortFunc(s.fresh, func(a, b piece) int { return bytes.Compare(of(a), of(b)) })
-	if s.distinct {
-		s.fresh = slices.CompactFunc(s.fresh, func(a, b piece) bool { return bytes.Equal(of(a), of(b)) })
-	}
 	return s.join(dst, old, len(s.fresh), func(i int) []byte { return of(s.fresh[i]) }), true, nil
 }
 
@@ -99,10 +79,7 @@ func (s *sortedValues) merge(dst, old, other []byte) ([]byte, bool, error) {
 func (s *sortedValues) join(dst, old []byte, m int, other func(int) []byte) []byte {
 	n := s.count(old)
 	s.ends = s.ends[:0]
-	drop := 0
-	if !s.distinct {
-		drop = n + m - s.limit
-	}
+	drop := n + m - s.limit
 	var data []byte // the values, behind the ends
 	if s.width > 0 {
 		data = dst
@@ -121,9 +98,6 @@ func (s *sortedValues) join(dst, old []byte, m int, other func(int) []byte) []by
 		} else {
 			x = s.at(old, n, i)
 			i++
-			if c == 0 && s.distinct {
-				j++
-			}
 		}
 		if drop > 0 {
 			drop--
@@ -144,10 +118,6 @@ func (s *sortedValues) join(dst, old []byte, m int, other func(int) []byte) []by
 
 func (s *sortedValues) result(out *core.Vector, b []byte) error {
 	n := s.count(b)
-	if s.distinct {
-		out.AppendInt64(int64(n))
-		return nil
-	}
 	if n == 0 {
 		out.AppendNull()
 		return nil
