@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -73,6 +74,11 @@ func (s *split) id() string {
 		return s.path
 	}
 	return s.path + s.pos.suffix()
+}
+
+// before reports whether s is handed out before other.
+func (s *split) before(other *split) bool {
+	return cmp.Or(cmp.Compare(s.path, other.path), cmp.Compare(s.pos.From, other.pos.From)) < 0
 }
 
 func (p *position) suffix() string { return fmt.Sprintf("#%d-%d", p.From, p.To) }

@@ -90,7 +90,8 @@ func (s *Source) errorf(format string, args ...any) error {
 	return fmt.Errorf("source %s: "+format, append([]any{s.c.Name}, args...)...)
 }
 
-// Open implements core.Source.
+// Open implements core.Source. A split that comes before one of the checkpoint's was taken, too, by a reader that had not said so when the barrier came. It
+// starts together with those of the checkpoint: if it waited for a free reader, the watermark would pass its rows.
 func (s *Source) Open(_ context.Context, restored []core.SplitState) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +104,7 @@ func (s *Source) Open(_ context.Context, restored []core.SplitState) error {
 	}
 	files := map[string]*file{}
 	var order []string
+	var last *split // of the restored ones, in the order in which splits are handed out
 	next := 0
 	for i, state := range restored {
 		sp, err := parseSplit(state)
@@ -116,6 +118,9 @@ func (s *Source) Open(_ context.Context, restored []core.SplitState) error {
 			order = append(order, sp.path)
 		}
 		f.ids[state.ID] = true
+		if last == nil || last.before(sp) {
+			last = sp
+		}
 		if sp.pos.End {
 			s.states[i%s.readers] = append(s.states[i%s.readers], state)
 			continue
@@ -157,7 +162,18 @@ func (s *Source) Open(_ context.Context, restored []core.SplitState) error {
 		return s.errorf("no file matches %s; set watch to wait for some", s.path)
 	}
 	s.lastScan = s.clock.Nanos()
-	return s.add(list, s.poll > 0)
+	if err := s.add(list, s.poll > 0); err != nil || last == nil {
+		return err
+	}
+	s.pending = slices.DeleteFunc(s.pending, func(sp *split) bool {
+		overtaken := sp.before(last)
+		if overtaken {
+			s.restored[next%s.readers] = append(s.restored[next%s.readers], sp)
+			next++
+		}
+		return overtaken
+	})
+	return nil
 }
 
 // allEnded reports whether the ended byte ranges of a file cover it: then it may be gone.

@@ -415,6 +415,40 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
+// TestOvertakenSplitsStartAtOnce: a split that nobody had when the barrier came, but whose successor somebody had, counts for the watermark from the beginning
+// of the next run; those behind are pending.
+func TestOvertakenSplitsStartAtOnce(t *testing.T) {
+	m := vfs.NewMem()
+	for _, name := range []string{"/in/a.csv", "/in/b.csv", "/in/c.csv"} {
+		if err := m.MkdirAll("/in"); err != nil {
+			t.Fatal(err)
+		}
+		vfs.WriteFile(m, name, bytes.Repeat([]byte("1,text\n"), 10))
+	}
+	rt := connector.Runtime{Name: "in", Parallelism: 2, BatchRows: 100, FS: m, Account: memory.NewPool(64 << 20).Account("t"), Clock: clock.Real()}
+	s := sourceOf(t, rt, "{path: /in, format: {type: csv, quote: none}, split-size: 30B}", idSchema, connector.FailOnError)
+	pos := position{Size: 70, Cut: 30, From: 30, To: 60, Offset: 35}
+	if err := s.Open(context.Background(), []core.SplitState{{ID: "/in/b.csv" + pos.suffix(), Position: pos.append(nil)}}); err != nil {
+		t.Fatal(err)
+	}
+	var started, pending []string
+	for _, splits := range s.restored {
+		for _, sp := range splits {
+			started = append(started, sp.id())
+		}
+	}
+	for _, sp := range s.pending {
+		pending = append(pending, sp.id())
+	}
+	slices.Sort(started)
+	if got, want := strings.Join(started, " "), "/in/a.csv#0-30 /in/a.csv#30-60 /in/a.csv#60-70 /in/b.csv#0-30 /in/b.csv#30-60"; got != want {
+		t.Errorf("started at once: %s\nwant             %s", got, want)
+	}
+	if got, want := strings.Join(pending, " "), "/in/b.csv#60-70 /in/c.csv#0-30 /in/c.csv#30-60 /in/c.csv#60-70"; got != want {
+		t.Errorf("pending: %s\nwant     %s", got, want)
+	}
+}
+
 // TestSourceBehindTheAdapter reads through the reader that a job uses.
 func TestSourceBehindTheAdapter(t *testing.T) {
 	m := vfs.NewMem()

@@ -105,7 +105,7 @@ func milliseconds(us int64) string {
 	if us == never {
 		return ""
 	}
-	return fmt.Sprint(us / 1000)
+	return fmt.Sprint(floor(us, 0, 1000) / 1000)
 }
 
 // newColumns picks some aggregates. The first is always the number of rows.

@@ -254,7 +254,7 @@ func reached(s supervisor.Status, watermark int64) bool {
 	}
 	found := false
 	for _, n := range s.Nodes {
-		if strings.HasPrefix(n.Label, "window") || strings.HasPrefix(n.Label, "join") {
+		if strings.HasSuffix(n.Node, "/window") || strings.HasSuffix(n.Node, "/join") {
 			found = true
 			if int64(n.Watermark) < watermark {
 				return false

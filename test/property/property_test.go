@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // kinds are the kinds of jobs, in turn.
-var kinds = []func(r *rand.Rand, s *scenario, dir string) error{freeWindow, orderedWindow, pacedWindow}
+var kinds = []func(r *rand.Rand, s *scenario, dir string) error{freeWindow, orderedWindow, pacedWindow, freeJoin, pacedJoin}
 
 // newScenario makes the job of a seed, with its input below dir.
 func newScenario(seed uint64, dir string) (*scenario, error) {
