@@ -11,6 +11,7 @@ import (
 // append. It is derived from tables. What a slot stands for may have gone meanwhile: whoever takes it looks.
 type buckets struct {
 	account  *memory.Account
+	shift    int               // buckets are 1<<shift microseconds; -1: number and last say
 	number   func(int64) int64 // the bucket of a time; monotonous
 	last     func(int64) int64 // the last time of a bucket
 	lists    map[int64]*bucket
@@ -38,7 +39,7 @@ func newBuckets(account *memory.Account, width int64) *buckets {
 	for int64(1)<<shift < width && shift < 62 {
 		shift++
 	}
-	return &buckets{account: account, lists: map[int64]*bucket{}, number: func(t int64) int64 { return t >> shift },
+	return &buckets{account: account, shift: shift, lists: map[int64]*bucket{}, number: func(t int64) int64 { return t >> shift },
 		last: func(n int64) int64 { return n<<shift | (1<<shift - 1) }}
 }
 
@@ -82,6 +83,27 @@ func (b *buckets) fresh(number int64) *bucket {
 // add enters slots at their times.
 func (b *buckets) add(slots []uint32, times []int64) error {
 	times = times[:len(slots)]
+	if b.shift < 0 {
+		return b.addSlices(slots, times)
+	}
+	for i, x := range slots {
+		n := times[i] >> (b.shift & 63)
+		c := b.cache[n&63]
+		if c == nil || c.number != n {
+			c = b.of(n)
+		}
+		if len(c.slots) == cap(c.slots) {
+			if err := b.grow(c); err != nil {
+				return err
+			}
+		}
+		c.slots = append(c.slots, x)
+	}
+	return nil
+}
+
+// addSlices is add for buckets that are not a power of two long.
+func (b *buckets) addSlices(slots []uint32, times []int64) error {
 	// Neighbours are mostly of one bucket, or of two: c and d.
 	var c, d *bucket
 	from, to := int64(0), int64(-1)

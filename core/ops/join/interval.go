@@ -2,6 +2,7 @@ package join
 
 import (
 	"fmt"
+	"math"
 
 	"turbo/core"
 )
@@ -70,13 +71,14 @@ type Interval struct {
 	// The batch at hand.
 	batch    *core.Batch
 	port     int
-	times    []int64  // event times, by position in rows
-	keySlots []uint32 // of the chains, by position in rows
-	lone     []int32  // rows to be emitted without partner
-	met      []bool   // by position: has a partner
-	at       int      // position of the row whose chain is walked
-	chain    uint32   // where in it: slot + 1
-	stopped  bool     // the walk of row `at` has begun
+	times    []int64   // event times, by position in rows
+	keySlots []uint32  // of the chains, by position in rows
+	lone     []int32   // rows to be emitted without partner
+	met      []bool    // by position: has a partner
+	walks    []reached // rows whose chains have more; [read:] have not taken this step, [:written] have
+	read     int
+	written  int
+	plain    bool     // no time of the batch is near the ends of time: sums with the bounds need no care
 	own      []int32  // pairs: positions,
 	others   []uint32 // slots,
 	pairTime []int64
@@ -189,16 +191,18 @@ func (j *Interval) begin(b *core.Batch) error {
 	j.keySlots, j.met, j.times = resize(j.keySlots, n), resize(j.met, n), resize(j.times, n)
 	clear(j.met)
 	column, shift := b.Columns[s.time].Int64s(), s.schema.TimeShift
-	latest := int64(core.MaxTime)
+	earliest, latest := int64(core.MaxTime), int64(core.MinTime)
 	for i, r := range j.rows {
 		t := column[r] + shift
 		j.times[i] = t
-		latest = min(latest, t)
+		earliest, latest = min(earliest, t), max(latest, t)
 	}
+	const far = math.MaxInt64 / 4
+	j.plain = earliest > -far && latest < far && j.spec.Lower > -far && j.spec.Lower < far && j.spec.Upper > -far && j.spec.Upper < far
 	j.hashes, j.lookedUp = hashes, false
 	switch {
 	case n == 0:
-	case add(latest, j.reach[j.port]) <= j.watermark: // some are not kept: their keys are not needed if they are not there
+	case add(earliest, j.reach[j.port]) <= j.watermark: // some are not kept: their keys are not needed if they are not there
 		j.lookedUp = true
 		err = j.chains.table.Lookup(keys, hashes, j.rows, n, j.keySlots)
 	case dense:
@@ -206,8 +210,12 @@ func (j *Interval) begin(b *core.Batch) error {
 	default:
 		_, err = j.chains.table.Upsert(keys, hashes, j.rows, n, j.keySlots, nil)
 	}
-	j.at, j.stopped, j.lone, j.sent, j.ending = 0, false, j.lone[:0], 0, false
-	return err
+	if err != nil {
+		return err
+	}
+	j.heads()
+	j.lone, j.sent, j.ending = j.lone[:0], 0, false
+	return nil
 }
 
 // Resume implements core.Operator.
@@ -235,50 +243,98 @@ func (j *Interval) Resume(out core.Emitter) (bool, error) {
 	}
 }
 
-// walk goes on along the chains until there are enough pairs, and reports whether it has to go on afterwards.
-func (j *Interval) walk() bool {
-	j.own, j.others = resize(j.own, j.ctx.BatchRows), resize(j.others, j.ctx.BatchRows)
-	own, others := j.own, j.others[:len(j.own)]
-	first, nodes := j.chains.first(1-j.port), j.sides[1-j.port].nodes
-	lo, hi := j.lo[j.port], j.hi[j.port]
-	half := j.spec.Kind.half()
-	once := half && j.port == 0 && j.residual == nil // one partner is enough
-	gone := j.gone
-	n := 0
-	for i := j.at; i < len(j.rows); i++ {
-		at := j.chain
-		if !j.stopped {
-			if j.keySlots[i] == core.NoSlot {
-				continue
-			}
-			at = uint32(first.Words[int(j.keySlots[i])*first.Stride+first.Offset])
-		}
-		j.stopped = false
-		t := j.times[i]
-		from, to := add(t, lo), add(t, hi)
-		if half && j.port == 0 && j.met[i] {
+// reached is where the walk of a row has come to in its chain.
+type reached struct {
+	row int32  // position in rows
+	at  uint32 // slot + 1
+}
+
+// heads lists the rows of the batch whose keys have rows on the other side.
+func (j *Interval) heads() {
+	first := j.chains.first(1 - j.port)
+	j.walks = resize(j.walks, len(j.keySlots))
+	walks, n := j.walks, 0
+	for i, k := range j.keySlots {
+		o := uint(k)*uint(first.Stride) + uint(first.Offset) // of NoSlot: far outside of the words
+		if o >= uint(len(first.Words)) {
 			continue
 		}
-		for at != 0 {
-			x := at - 1
-			nd := &nodes[x]
-			if nd.time >= from && nd.time <= to && !gone.has(x) {
-				if n == len(own) {
-					j.at, j.chain, j.stopped = i, at, true
-					return true
-				}
-				own[n], others[n] = int32(i), x
-				n++
-				if once {
-					break
-				}
-			}
-			at = nd.next
+		at := uint32(first.Words[o])
+		walks[n] = reached{int32(i), at}
+		n += b2i(at != 0)
+	}
+	j.walks, j.read, j.written = walks[:n], 0, 0
+}
+
+// walk goes on along the chains until there are enough pairs, and reports whether it has to go on afterwards. All chains are walked together, a step of
+// each at a time: the loads of a step do not wait for each other, and nothing is guessed.
+func (j *Interval) walk() bool {
+	j.own, j.others = resize(j.own, j.ctx.BatchRows), resize(j.others, j.ctx.BatchRows)
+	n := 0
+	for len(j.walks) > 0 && n < j.ctx.BatchRows {
+		to := min(len(j.walks), j.read+j.ctx.BatchRows-n)
+		if j.spec.Kind.half() {
+			n = j.stepHalf(to, n)
+		} else {
+			n = j.step(to, n)
+		}
+		if j.read = to; to == len(j.walks) {
+			j.walks, j.read, j.written = j.walks[:j.written], 0, 0
 		}
 	}
-	j.at = len(j.rows)
-	j.own, j.others = own[:n], others[:n]
-	return false
+	j.own, j.others = j.own[:n], j.others[:n]
+	return len(j.walks) > 0
+}
+
+// window returns where partners of a row of that time begin, and how far they go.
+func (j *Interval) window(t int64) (from int64, width uint64) {
+	from = add(t, j.lo[j.port])
+	return from, uint64(add(t, j.hi[j.port]) - from)
+}
+
+// step takes one step in the chains of walks[read:to], and returns the number of pairs.
+func (j *Interval) step(to, n int) int {
+	nodes, times, walks := j.sides[1-j.port].nodes, j.times, j.walks[:to]
+	lo, width, written := j.lo[j.port], uint64(j.hi[j.port]-j.lo[j.port]), j.written
+	room := n + to - j.read
+	own, others := j.own[:room], j.others[:room]
+	for _, w := range walks[j.read:] {
+		nd := &nodes[w.at-1]
+		from := times[w.row] + lo
+		if !j.plain {
+			from, width = j.window(times[w.row])
+		}
+		own[n], others[n] = w.row, w.at-1
+		n += b2i(uint64(nd.time-from) <= width)
+		walks[written] = reached{w.row, nd.next}
+		written += b2i(nd.next != 0)
+	}
+	j.written = written
+	return n
+}
+
+// stepHalf is step for semi and anti joins: what has a partner needs no other.
+func (j *Interval) stepHalf(to, n int) int {
+	nodes, walks := j.sides[1-j.port].nodes, j.walks
+	once := j.port == 0 && j.residual == nil // one partner is enough
+	for _, w := range walks[j.read:to] {
+		if j.port == 0 && j.met[w.row] {
+			continue
+		}
+		nd := &nodes[w.at-1]
+		from, width := j.window(j.times[w.row])
+		if uint64(nd.time-from) <= width && !j.gone.has(w.at-1) {
+			j.own[n], j.others[n] = w.row, w.at-1
+			if n++; once {
+				continue
+			}
+		}
+		if nd.next != 0 {
+			walks[j.written] = reached{w.row, nd.next}
+			j.written++
+		}
+	}
+	return n
 }
 
 // pairs makes output of the pairs that walk has found.
@@ -344,8 +400,8 @@ func (j *Interval) pairs(out core.Emitter) error {
 		j.pairTime = resize(j.pairTime, n)
 		for i := range n {
 			t := j.times[j.own[i]]
-			if x := j.others[i]; nodes[x].time > t && !(j.port == 0 && j.spec.Kind == Semi) { // also of one that is gone: it is dropped later
-				t = nodes[x].time
+			if j.port == 1 || j.spec.Kind != Semi {
+				t = max(t, nodes[j.others[i]].time) // also of one that is gone: it is dropped later
 			}
 			j.pairTime[i] = t
 		}

@@ -140,7 +140,7 @@ func (j *Window) Open(ctx *core.OperatorContext) error {
 	for i, s := range j.sides {
 		w := &j.spec.Windows
 		j.slices[i] = newBuckets(ctx.Account, 1)
-		j.slices[i].number, j.slices[i].last = w.number, func(n int64) int64 { return (n+1)*w.slice() + w.Offset - 1 }
+		j.slices[i].shift, j.slices[i].number, j.slices[i].last = -1, w.number, func(n int64) int64 { return (n+1)*w.slice() + w.Offset - 1 }
 		err := s.table.Scan(func(slots []uint32) error {
 			j.times = j.times[:0]
 			s.times(slots, func(_ uint32, t int64) { j.times = append(j.times, t) })
