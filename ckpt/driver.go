@@ -318,7 +318,12 @@ func ranges(before *Manifest, now []SourceState) []core.SourceRange {
 	var all []core.SourceRange
 	for _, s := range now {
 		for _, split := range s.Splits {
-			all = append(all, core.SourceRange{Source: s.Source, Split: split.ID, From: from[[2]string{s.Source, split.ID}], To: split.Position})
+			r := core.SourceRange{Source: s.Source, Split: split.ID, To: split.Position}
+			var known bool
+			if r.From, known = from[[2]string{s.Source, split.ID}]; !known {
+				r.From, r.First = split.Start, true
+			}
+			all = append(all, r)
 		}
 	}
 	return all

@@ -30,8 +30,9 @@ type RestoredSink struct {
 type SourceRange struct {
 	Source string `json:"source"`
 	Split  string `json:"split"`
-	From   []byte `json:"from"` // position at the checkpoint before; empty when the split was not known then
+	From   []byte `json:"from"` // position at the checkpoint before; of the first range where the split began, or empty when that is not known
 	To     []byte `json:"to"`
+	First  bool   `json:"first,omitempty"` // no checkpoint before has the split
 }
 
 // CommitInfo describes the checkpoint that is being committed.

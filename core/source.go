@@ -21,6 +21,9 @@ type Source interface {
 type SplitState struct {
 	ID       string // stable name within the source, such as "rides/3" or a file's path and range
 	Position []byte // how far it was read: the source's own encoding
+	// Start is the position where a split began that no checkpoint knew; empty when that is not known. It is told, not kept: the first
+	// checkpoint that has the split uses it.
+	Start []byte `json:"-"`
 	// Watermark and Idle are filled in by the task that generates watermarks, and given back to it.
 	Watermark Time
 	Idle      bool

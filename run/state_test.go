@@ -95,6 +95,11 @@ stream more, column half: is new: v / 2`
 		if err != nil || !report.OK() || report.Balance == nil || report.Balance.Written == 0 {
 			t.Errorf("%s: %+v, %v", sink, report, err)
 		}
+		for _, r := range report.Sources { // the first sink has the splits from their start, the other from where it came in
+			if begins := string(r.From) == string(make([]byte, 8)); len(r.From) == 0 || begins != (sink == "out") {
+				t.Errorf("%s: %+v", sink, r)
+			}
+		}
 	}
 	// What was begun at a later checkpoint cannot be taken away again.
 	_, _, err = untilCheckpoint(t, dir, stateful)

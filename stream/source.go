@@ -182,7 +182,7 @@ func (r *sliceReader[T]) Snapshot() ([]core.SplitState, error) {
 	if !r.started {
 		return nil, nil
 	}
-	return []core.SplitState{{ID: theSplit, Position: binary.LittleEndian.AppendUint64(nil, uint64(r.s.at))}}, nil
+	return []core.SplitState{{ID: theSplit, Position: binary.LittleEndian.AppendUint64(nil, uint64(r.s.at)), Start: make([]byte, 8)}}, nil
 }
 
 func (r *sliceReader[T]) Poll() (core.Event, error) {

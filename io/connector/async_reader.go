@@ -158,12 +158,16 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 	r.count--
 	r.bytes -= s.size
 	s.event = core.Event{}
+	fresh := false
 	if event.Kind == core.SplitStart {
-		r.claim(event)
+		fresh = r.claim(event)
 	}
 	if moved && err == nil && event.Split < len(r.splits) {
 		state := &r.splits[event.Split]
 		state.Position = append(state.Position[:0], s.position...)
+		if fresh {
+			state.Start = slices.Clone(s.position)
+		}
 	}
 	signal := r.wants
 	r.wants = false
@@ -185,15 +189,17 @@ func (r *AsyncReader) Poll() (core.Event, error) {
 // last. Until then a reader without splits is not an idle one, and must not let the watermark pass the splits that it is about to start.
 func (r *AsyncReader) Settled() bool { return r.settled }
 
-// claim adds the split of a SplitStart to the snapshot, taking over its restored state.
-func (r *AsyncReader) claim(event core.Event) {
-	state := core.SplitState{ID: event.ID}
+// claim adds the split of a SplitStart to the snapshot, taking over its restored state. It reports whether there is none.
+func (r *AsyncReader) claim(event core.Event) (fresh bool) {
+	state, fresh := core.SplitState{ID: event.ID}, true
 	if i := slices.IndexFunc(r.o.Restored, func(s core.SplitState) bool { return s.ID == event.ID }); i >= 0 {
 		state = r.o.Restored[i]
 		state.Position = slices.Clone(state.Position)
 		r.o.Restored = slices.Delete(r.o.Restored, i, i+1)
+		fresh = false
 	}
 	r.splits = append(r.splits, state)
+	return fresh
 }
 
 // Snapshot implements core.SourceReader.

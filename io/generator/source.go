@@ -222,7 +222,7 @@ func (r *reader) Snapshot() ([]core.SplitState, error) {
 	out := make([]core.SplitState, r.started)
 	for i := range out {
 		p := &r.splits[i]
-		out[i] = core.SplitState{ID: p.id, Position: binary.LittleEndian.AppendUint64(nil, uint64(p.done))}
+		out[i] = core.SplitState{ID: p.id, Position: binary.LittleEndian.AppendUint64(nil, uint64(p.done)), Start: make([]byte, 8)}
 	}
 	return out, nil
 }

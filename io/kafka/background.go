@@ -55,7 +55,7 @@ func (s *Source) discoverOnce(ctx context.Context) error {
 		f := s.fetchers[worker]
 		if f == nil { // its reader is not made yet
 			s.assigned[worker] = append(s.assigned[worker], sp)
-			s.restored[worker] = append(s.restored[worker], core.SplitState{ID: sp.id, Position: sp.position().Encode(), Watermark: core.MinTime})
+			s.restored[worker] = append(s.restored[worker], core.SplitState{ID: sp.id, Position: sp.position().Encode(), Start: sp.position().Encode(), Watermark: core.MinTime})
 		}
 		s.mu.Unlock()
 		if f != nil {

@@ -265,7 +265,7 @@ func (s *Source) open(ctx context.Context, restored []core.SplitState) error {
 		state := saved[sp.id]
 		state.ID, state.Position = sp.id, position.Encode()
 		if _, ok := saved[sp.id]; !ok {
-			state.Watermark = core.MinTime
+			state.Start, state.Watermark = state.Position, core.MinTime
 		}
 		s.restored[worker] = append(s.restored[worker], state)
 		if !position.Ended() {

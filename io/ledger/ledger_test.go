@@ -42,12 +42,9 @@ func deliver(t testing.TB, f vfs.FS, name, content string) File {
 }
 
 func commit(n uint64, rows int64, files ...File) *Commit {
-	from, to := []byte(fmt.Sprint(n-1)), []byte(fmt.Sprint(n))
-	if n == 1 {
-		from = nil
-	}
+	from, to := []byte(fmt.Sprint(n-1)), []byte(fmt.Sprint(n)) // the first range has the split's start
 	return &Commit{Checkpoint: n, Previous: n - 1, Balance: &core.Balance{Read: rows, Written: rows}, Files: files,
-		Sources: []core.SourceRange{{Source: "s", Split: "0", From: from, To: to}}}
+		Sources: []core.SourceRange{{Source: "s", Split: "0", From: from, To: to, First: n == 1}}}
 }
 
 func must(t testing.TB, err error) {

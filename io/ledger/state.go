@@ -171,7 +171,7 @@ func (s *State) withdraw(after uint64) error {
 		}
 		for _, r := range c.Sources {
 			s.Ranges[Split{r.Source, r.Split}] = r.From
-			if len(r.From) == 0 {
+			if r.First || len(r.From) == 0 {
 				delete(s.Ranges, Split{r.Source, r.Split})
 			}
 		}
