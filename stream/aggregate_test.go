@@ -256,6 +256,14 @@ func TestUserAggregateSpec(t *testing.T) {
 			}
 		}
 	}
+	for _, window := range []string{"count: 2", "tumbling: 1s", "sliding: 3s, every: 1s", "session: 1s"} {
+		spec := strings.NewReplacer("v: BIGINT}}", "v: BIGINT, ts: TIMESTAMP(3)}, watermark: {column: ts}}", "emit: every-row, ", "window: {"+window+"}, ").Replace(aggregateSpec)
+		_, err := runSpec(t, spec, "a,10,2026-01-01 00:00:01\nb,13,2026-01-01 00:00:02\na,5,2026-01-01 00:00:03\nb,5,2026-01-01 00:00:03\n")
+		var failed *stream.FunctionError
+		if !errors.As(err, &failed) || !strings.HasPrefix(failed.Operator, "sums/") || failed.Call != "Add" || !strings.Contains(failed.Row, `"v":13`) {
+			t.Errorf("%s: %v", window, err)
+		}
+	}
 	for from, want := range map[string]string{
 		"fussy(v)":    "",
 		"fusy(v)":     "unknown aggregate fusy, did you mean FUSSY?",
