@@ -35,7 +35,12 @@ func TestMain(m *testing.M) {
 }
 
 // kinds are the kinds of jobs, in turn.
-var kinds = []func(r *rand.Rand, s *scenario, dir string) error{freeWindow, orderedWindow, pacedWindow, freeJoin, pacedJoin}
+var kinds = []func(r *rand.Rand, s *scenario, dir string) error{freeWindow, orderedWindow, pacedWindow, freeJoin, pacedJoin, chain}
+
+// chain is one of the jobs of several operators.
+func chain(r *rand.Rand, s *scenario, dir string) error {
+	return []func(r *rand.Rand, s *scenario, dir string) error{deduplicated, running, nested}[r.IntN(3)](r, s, dir)
+}
 
 // newScenario makes the job of a seed, with its input below dir.
 func newScenario(seed uint64, dir string) (*scenario, error) {
