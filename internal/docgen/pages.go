@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed" // the examples
 	"fmt"
 	"slices"
 	"strings"
@@ -100,6 +101,16 @@ func everyType() []core.Type {
 	return append(all, core.ArrayOf(element), core.MapOf(core.Of(core.String).Required(), element), core.RowOf(core.Field{Name: "a", Type: element}))
 }
 
+// What stands behind the tables of keys. A test gives each YAML block to the parser, and looks for every key in them.
+var (
+	//go:embed examples/source.md
+	sourceExamples string
+	//go:embed examples/stream.md
+	streamExamples string
+	//go:embed examples/sink.md
+	sinkExamples string
+)
+
 func jobPage() string {
 	var b strings.Builder
 	b.WriteString(generated + `# The job spec
@@ -117,8 +128,11 @@ Durations are written as ` + "`10ms`, `1m`, `1h30m`" + `, sizes as ` + "`128MiB`
 	section("The file", "The keys at the top.", without(job.TopFields, "engine"))
 	section("engine", "How the job runs.", job.EngineFields)
 	section("A source", "Every source has these keys and those of its connector.", job.SourceFields)
+	b.WriteString("\n" + sourceExamples)
 	section("A stream", "What happens to rows, in this order.", job.StreamFields)
+	b.WriteString("\n" + streamExamples)
 	section("A sink", "Every sink has these keys and those of its connector.", job.SinkFields)
+	b.WriteString("\n" + sinkExamples)
 	return b.String()
 }
 
@@ -149,12 +163,15 @@ func functionsPage() string {
 	}
 	b.WriteString("\n## Aggregates\n\nThey stand in `aggregate` only, also within expressions such as `SUM(a) / COUNT(*)`, over all rows of a key or of a window. Nulls are left out where nothing else is said; " +
 		"over no value the counts are 0 and all others NULL. Programs add functions of their own by `stream.RegisterAggregate`.\n")
-	for _, f := range ops.Functions() {
-		name, _, _ := strings.Cut(f.Signatures[0], " -> ")
-		if name, _, _ = strings.Cut(name, "("); strings.Contains(f.Signatures[0], "DISTINCT ") {
-			name += " DISTINCT"
+	var back []string
+	for i, f := range ops.Functions() {
+		if ops.Function(i).CheckChangelog(core.Of(core.Int64)) == nil {
+			back = append(back, functionName(f))
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n", strings.Join(append([]string{name}, f.Aliases...), ", "))
+	}
+	fmt.Fprintf(&b, "\nOver a changelog, whose rows take earlier ones back, there are %s (SUM and AVG of integers and decimals only).\n", strings.Join(back, ", "))
+	for _, f := range ops.Functions() {
+		fmt.Fprintf(&b, "\n### %s\n\n", strings.Join(append([]string{functionName(f)}, f.Aliases...), ", "))
 		for _, s := range f.Signatures {
 			fmt.Fprintf(&b, "    %s\n", s)
 		}
@@ -164,6 +181,14 @@ func functionsPage() string {
 		}
 	}
 	return b.String()
+}
+
+// functionName is how SQL writes an aggregate function.
+func functionName(f ops.FunctionSpec) string {
+	if strings.Contains(f.Signatures[0], "(DISTINCT x)") {
+		return "COUNT(DISTINCT x)"
+	}
+	return f.Name
 }
 
 // fieldTable writes fields as a table; blocks within are rows with dotted names.
