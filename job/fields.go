@@ -70,7 +70,7 @@ var WatermarkFields = []connector.Field{
 // StreamFields are the keys of a stream, in the order in which they take effect.
 var StreamFields = []connector.Field{
 	{Name: "from", Type: connector.StringList, Example: "rides", Doc: "The source or stream that it reads, or a list: their union. Streams of a union need the same columns. A stream has `from` or `join`."},
-	{Name: "join", Type: connector.Object, Fields: JoinFields, Doc: "Two streams, row by row where columns are equal. The stream has the columns of both: a name that both have gets the stream's name and an underscore before it, but join columns of one name stand once. The other keys of the stream (filter, select, window) work on the result."},
+	{Name: "join", Type: connector.Object, Fields: JoinFields, Doc: "Two streams, row by row where columns are equal. The stream has the columns of both: a name that both have gets the stream's name and an underscore before it, but join columns of one name stand once (of a `full` join both). The other keys of the stream (filter, select, window) work on the result."},
 	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
 	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
@@ -107,8 +107,8 @@ var JoinFields = []connector.Field{
 
 // WithinFields are the keys of an interval join's bounds.
 var WithinFields = []connector.Field{
-	{Name: "before", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much earlier than the row on the left."},
-	{Name: "after", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much later than the row on the left."},
+	{Name: "before", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much earlier than the row on the left; negative: it must be so much later."},
+	{Name: "after", Type: connector.Duration, Default: "0", Signed: true, Doc: "A partner on the right may be so much later than the row on the left; negative: it must be so much earlier."},
 }
 
 // TTLFields are the keys of a join's ttl.
@@ -130,7 +130,7 @@ var WindowFields = []connector.Field{
 	{Name: "every", Type: connector.String, Example: "5m", Doc: "sliding: the time between the starts of two windows. count: after how many rows of a key a window of the last `count` rows speaks."},
 	{Name: "step", Type: connector.Duration, Example: "1m", Doc: "cumulating: by how much windows grow."},
 	{Name: "offset", Type: connector.Duration, Default: "0", Signed: true, Example: "-8h", Doc: "Moves the windows against the multiples of their length since 1970 (in `zone`): `{tumbling: 1h, offset: 15m}` begins a quarter past. A negative offset is the same as one that is a window's length more (of sliding windows `every`)."},
-	{Name: "zone", Type: connector.String, Example: "Europe/Berlin", Doc: "The time zone in which windows of whole days or hours begin, over changes of its clocks, too. Default: UTC."},
+	{Name: "zone", Type: connector.String, Example: "Europe/Berlin", Doc: "The time zone in which windows of whole days or hours begin, over changes of its clocks, too: days have 23 and 25 hours then. Default: UTC, as which a TIMESTAMP is taken."},
 	{Name: "clock", Type: connector.Enum, Enum: []string{"event", "processing"}, Default: "event", Doc: "Which time counts: event time (the source needs a watermark, the stream its column) or the clock. Windows of the clock that are open at the end of bounded input do not speak, as in Flink."},
 }
 

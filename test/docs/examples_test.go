@@ -251,3 +251,28 @@ func TestEveryKeyHasAnExample(t *testing.T) {
 		t.Errorf("no example has %s", strings.Join(missing, ", "))
 	}
 }
+
+// TestReadmeShowsThePage: the lines of Go in the README are lines of docs/api.md, whose program is built and run by the tests of stream.
+func TestReadmeShowsThePage(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		lines[strings.TrimSpace(line)] = true
+	}
+	_, code, ok := strings.Cut(string(readme), "```go\n")
+	if code, _, _ = strings.Cut(code, "```"); !ok || code == "" {
+		t.Fatal("the README shows no Go")
+	}
+	for line := range strings.Lines(code) {
+		if !lines[strings.TrimSpace(line)] {
+			t.Errorf("docs/api.md has no line %q", strings.TrimSpace(line))
+		}
+	}
+}
