@@ -540,6 +540,20 @@ func TestGateOfEndedReadersRestored(t *testing.T) {
 	_ = a.Close()
 }
 
+// TestCheckpointBeforeSplitsStart: a checkpoint right after a restart must not forget how far the splits were that readers have not started yet, or windows would
+// wait for their next rows.
+func TestCheckpointBeforeSplitsStart(t *testing.T) {
+	w := newWatermarks(marked)
+	w.start("started", 40, false, 0)
+	states := []core.SplitState{{ID: "started"}, {ID: "restored"}, {ID: "new"}}
+	w.fill(states, map[string]int{"started": 0}, map[string]core.SplitState{"started": {Watermark: 20}, "restored": {Watermark: 30, Idle: true}})
+	for i, want := range []core.SplitState{{Watermark: 40}, {Watermark: 30, Idle: true}, {Watermark: core.MinTime}} {
+		if got := states[i]; got.Watermark != want.Watermark || got.Idle != want.Idle {
+			t.Errorf("split %s: %v, idle %v; want %v, %v", got.ID, got.Watermark, got.Idle, want.Watermark, want.Idle)
+		}
+	}
+}
+
 // TestLatestTime: dead and null rows give no watermark.
 func TestLatestTime(t *testing.T) {
 	v := core.NewVector(memory.NewPool(0).Account("v"), core.Of(core.Timestamp), 4)

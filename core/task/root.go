@@ -212,7 +212,7 @@ func (r *sourceRoot) cut(_ *task, report *pendingAck) error {
 		return r.wrap(fmt.Errorf("snapshot: %w", err))
 	}
 	if r.marks != nil {
-		r.marks.fill(states, r.splits)
+		r.marks.fill(states, r.splits, r.restored)
 	}
 	report.expect()
 	report.done(func(ack *ckpt.Ack) {

@@ -155,13 +155,16 @@ func (w *watermarks) next(now int64) (core.Message, bool) {
 	return core.Message{}, false
 }
 
-// fill writes the splits' watermarks into a reader's snapshot, which lists the splits in the order of their start.
-func (w *watermarks) fill(states []core.SplitState, ids map[string]int) {
+// fill writes the splits' watermarks into a reader's snapshot. Splits that the reader has not started yet keep what was restored.
+func (w *watermarks) fill(states []core.SplitState, ids map[string]int, restored map[string]core.SplitState) {
 	for i := range states {
-		if at, ok := ids[states[i].ID]; ok {
-			states[i].Watermark, states[i].Idle = w.splits[at].watermark, w.splits[at].idle
+		s := &states[i]
+		if at, ok := ids[s.ID]; ok {
+			s.Watermark, s.Idle = w.splits[at].watermark, w.splits[at].idle
+		} else if before, ok := restored[s.ID]; ok {
+			s.Watermark, s.Idle = before.Watermark, before.Idle
 		} else {
-			states[i].Watermark = core.MinTime
+			s.Watermark = core.MinTime
 		}
 	}
 }
