@@ -23,7 +23,7 @@ type AggregateFunc[In, Acc, Out any] struct {
 	New func() Acc
 	// Add adds a row.
 	Add func(acc *Acc, x In) error
-	// Merge adds another accumulator, whose rows are later. Windows merge their slices, and sessions that meet.
+	// Merge adds another accumulator, whose rows are later: windows merge their slices, and sessions that meet. nil: sliding windows add each row to each of theirs, and sessions are refused.
 	Merge func(acc, other *Acc) error
 	// Retract takes back what Merge has added, exactly; nil: nothing can be taken back. Sliding windows are faster with it, and rows that replace others can be aggregated.
 	Retract func(acc, other *Acc) error
@@ -42,8 +42,8 @@ func RegisterAggregate[In, Acc, Out any](name string, f AggregateFunc[In, Acc, O
 	fail := func(what string, err error) {
 		panic(fmt.Sprintf("stream: the aggregate %s: %s: %v", name, what, err))
 	}
-	if f.Add == nil || f.Merge == nil || f.Result == nil {
-		fail("AggregateFunc", fmt.Errorf("it needs Add, Merge and Result"))
+	if f.Add == nil || f.Result == nil {
+		fail("AggregateFunc", fmt.Errorf("it needs Add and Result"))
 	}
 	acc, err := accumulatorOf(reflect.TypeFor[Acc]())
 	if err != nil {
@@ -53,7 +53,7 @@ func RegisterAggregate[In, Acc, Out any](name string, f AggregateFunc[In, Acc, O
 	if err != nil {
 		fail("the result", err)
 	}
-	plan.RegisterAggregate(ops.UserAggregate{Name: name, Doc: f.Doc, Accumulator: acc.String(), Ordered: f.Ordered, Retracts: f.Retract != nil,
+	plan.RegisterAggregate(ops.UserAggregate{Name: name, Doc: f.Doc, Accumulator: acc.String(), Ordered: f.Ordered, NoMerge: f.Merge == nil, Retracts: f.Retract != nil,
 		Type: func(argument core.Type) (core.Type, error) {
 			_, err := argumentCodec(reflect.TypeFor[In](), argument)
 			return out, err

@@ -80,6 +80,15 @@ func init() {
 		Merge:  func(acc, other *int64) error { *acc += *other; return nil },
 		Result: func(acc *int64) (int64, error) { return *acc, nil },
 	})
+	stream.RegisterAggregate("LONGEST", stream.AggregateFunc[string, string, string]{
+		Add: func(acc *string, x string) error {
+			if len(x) > len(*acc) {
+				*acc = x
+			}
+			return nil
+		},
+		Result: func(acc *string) (string, error) { return *acc, nil },
+	})
 }
 
 // ExampleRegisterAggregate: the function is called as those of SQL are.
@@ -313,6 +322,27 @@ func TestBuiltinAggregates(t *testing.T) {
 	}
 }
 
+// TestAggregateWithoutMerge: sliding windows do without, sessions cannot.
+func TestAggregateWithoutMerge(t *testing.T) {
+	spec := func(window string) string {
+		return strings.NewReplacer("WINDOW", window, "STREAM", "keyed", "STRING_AGG(w, '+')", "LONGEST(w)").Replace(builtinSpec)
+	}
+	input := "a,2026-01-01 00:00:01,4,x\na,2026-01-01 00:00:07,4,yy\na,2026-01-01 00:00:11,1,z\n"
+	got, err := runSpec(t, spec("sliding: 10s, every: 5s"), input)
+	var words []string
+	for _, line := range strings.Fields(strings.NewReplacer("2026-01-01 ", "", "2025-12-31 ", "").Replace(got)) {
+		if f := strings.Split(line, ","); len(f) > 3 {
+			words = append(words, f[3])
+		}
+	}
+	if want := "x yy yy z"; err != nil || strings.Join(words, " ") != want {
+		t.Errorf("%v: %v, want %s (%s)", err, words, want, got)
+	}
+	if _, err := runSpec(t, spec("session: 5s"), input); err == nil || !strings.Contains(err.Error(), "aggregate words: LONGEST has no Merge, which sessions that meet need") {
+		t.Error(err)
+	}
+}
+
 const changelogSpec = `name: changelog
 engine: {parallelism: 1, checkpoint: {dir: DIR/state}, restart: {strategy: none}}
 sources:
@@ -361,9 +391,12 @@ func TestRegisterAggregateRefuses(t *testing.T) {
 	good := stream.AggregateFunc[int64, int64, int64]{Add: func(*int64, int64) error { return nil }, Merge: func(_, _ *int64) error { return nil }, Result: func(*int64) (int64, error) { return 0, nil }}
 	check("the name is taken", func() { stream.RegisterAggregate("sum", good) })
 	check("the name is taken", func() { stream.RegisterAggregate("MOST_COMMON", good) })
+	back := good
+	back.Merge, back.Retract = nil, good.Merge
+	check("what cannot be merged cannot be taken back", func() { stream.RegisterAggregate("X", back) })
 	check("a scalar function", func() { stream.RegisterAggregate("UPPER", good) })
 	check("letters A to Z", func() { stream.RegisterAggregate("a b", good) })
-	check("it needs Add, Merge and Result", func() { stream.RegisterAggregate("X", stream.AggregateFunc[int64, int64, int64]{}) })
+	check("it needs Add and Result", func() { stream.RegisterAggregate("X", stream.AggregateFunc[int64, int64, int64]{}) })
 	check("the field seen of stream_test.hidden would not be stored", func() {
 		stream.RegisterAggregate("X", stream.AggregateFunc[int64, []hidden, int64]{Add: func(h *[]hidden, n int64) error { (*h)[0].N, (*h)[0].seen = n, nil; return nil },
 			Merge: func(_, _ *[]hidden) error { return nil }, Result: func(*[]hidden) (int64, error) { return 0, nil }})

@@ -91,10 +91,10 @@ func (a *Accumulators) Emit(out []*core.Vector, slots []uint32) error {
 	return nil
 }
 
-// Merges reports whether the order in which the rows of windows' slices came does not matter for the result: FIRST_VALUE and ARRAY_AGG depend on it.
+// Merges reports whether the results of windows can be merged from slices: FIRST_VALUE and ARRAY_AGG depend on the order in which the rows of all slices came.
 func Merges(calls []Call) bool {
 	for _, c := range calls {
-		if c.Function.spec().Ordered {
+		if s := c.Function.spec(); s.Ordered || s.NoMerge {
 			return false
 		}
 	}

@@ -23,6 +23,8 @@ type FunctionSpec struct {
 	Accumulator string
 	// Ordered says that the result depends on the order of the rows.
 	Ordered bool
+	// NoMerge says that states cannot be merged.
+	NoMerge bool
 
 	result   func(core.Type) (core.Type, error)
 	double   bool // the result is a DOUBLE over a number

@@ -19,6 +19,8 @@ type UserAggregate struct {
 	Accumulator string
 	// Ordered says that the result depends on the order of rows; windows then keep no slices.
 	Ordered bool
+	// NoMerge says that accumulators cannot be merged: then windows keep no slices, and sessions are refused.
+	NoMerge bool
 	// Retracts says that the aggregators are Retracters, exact ones: windows that slide then keep one running state.
 	Retracts bool
 	// Type returns the type of the result over an argument of a type, or why there is none.
@@ -59,11 +61,14 @@ func RegisterAggregate(u UserAggregate) error {
 	if u.Type == nil || u.New == nil {
 		return fmt.Errorf("aggregate %s: it needs Type and New", u.Name)
 	}
+	if u.NoMerge && u.Retracts {
+		return fmt.Errorf("aggregate %s: what cannot be merged cannot be taken back", u.Name)
+	}
 	list := slices.Clone(specs())
 	if len(list) > 255 {
 		return fmt.Errorf("aggregate %s: there are 256 functions already", u.Name)
 	}
-	s := FunctionSpec{Name: u.Name, Doc: u.Doc, Parameters: u.Parameters, Accumulator: u.Accumulator, Ordered: u.Ordered, result: func(t core.Type) (core.Type, error) {
+	s := FunctionSpec{Name: u.Name, Doc: u.Doc, Parameters: u.Parameters, Accumulator: u.Accumulator, Ordered: u.Ordered, NoMerge: u.NoMerge, result: func(t core.Type) (core.Type, error) {
 		t, err := u.Type(t)
 		t.NotNull = false
 		return t, err

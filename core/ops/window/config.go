@@ -313,6 +313,9 @@ func (c *Config) Schema(input *core.Schema) (*core.Schema, error) {
 		if call.Argument >= 0 {
 			argument = input.Fields[call.Argument].Type
 		}
+		if c.Kind == Session && call.Function.Spec().NoMerge {
+			return nil, fmt.Errorf("aggregate %s: %v has no Merge, which sessions that meet need", call.Name, call.Function)
+		}
 		t, err := call.Function.ResultType(argument)
 		if err != nil {
 			return nil, fmt.Errorf("aggregate %s: %w", call.Name, err)
