@@ -57,8 +57,8 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 				fail(n.Pos(), "write COUNT(DISTINCT x)")
 				return false
 			}
-			if near := core.Nearest(n.Name, ops.FunctionNames()); near != "" && len(n.Args) == 1 {
-				fail(n.Pos(), "unknown aggregate "+n.Written+", did you mean "+near+"?")
+			if reason := unknownFunction(n); reason != "" {
+				fail(n.Pos(), reason)
 				return false
 			}
 		case *expr.Column:
@@ -109,6 +109,21 @@ func NewAggregateColumn(name, text string, keys []string, input *core.Schema) (*
 func aggregateFunction(name string) (ops.Function, bool) {
 	f, ok := ops.ParseFunction(name)
 	return f, ok && f != ops.CountDistinct // which is COUNT(DISTINCT x)
+}
+
+// unknownFunction says what is wrong with a call of no aggregate and no scalar function, "" when it is one.
+func unknownFunction(n *expr.Call) string {
+	scalar, aggregates := expr.Functions(), ops.FunctionNames()
+	if slices.Contains(scalar, n.Name) {
+		return ""
+	}
+	if near := core.Nearest(n.Name, aggregates); near != "" {
+		return "unknown aggregate " + n.Written + ", did you mean " + near + "?"
+	}
+	if near := core.Nearest(n.Name, scalar); near != "" {
+		return "unknown function " + n.Written + ", did you mean " + near + "?"
+	}
+	return "unknown function " + n.Written + "; the aggregates are " + strings.Join(aggregates, ", ")
 }
 
 func suggest(name string, known []string) string {
