@@ -256,7 +256,7 @@ func TestSummaryTellsCommittedFromWritten(t *testing.T) {
 	// Before the first checkpoint nothing counts.
 	out.Reset()
 	summary(&out, proc, supervisor.Result{Uncommitted: []ckpt.OperatorCounters{{Operator: "numbers/source", Counters: core.Counters{In: 7}}, {Operator: "out/sink", Counters: core.Counters{Out: 3}}}}, errors.New("failed"))
-	has(t, out.String(), "no checkpoint is complete, so nothing is committed\n", "source numbers: 0 rows read", "not committed: 7 rows read and 3 written after that")
+	has(t, out.String(), "no checkpoint is complete, so nothing is committed\n", "source numbers: 0 rows read", "not committed: 7 rows read and 3 written since")
 }
 
 func TestMetrics(t *testing.T) {

@@ -56,10 +56,10 @@ func summary(w io.Writer, p *run.Process, r supervisor.Result, err error) {
 		return
 	}
 	if read, written := uncommitted(p, r); read+written > 0 {
-		fmt.Fprintf(w, "  not committed: %d rows read and %d written after that; files do not show them, and the next run reads them again\n", read, written)
+		fmt.Fprintf(w, "  not committed: %d rows read and %d written since; files do not show them, and the next run reads them again\n", read, written)
 	}
 	flow := flow(st)
-	fmt.Fprintf(w, "  this run: %s rows/s read; %d checkpoints, %d failed; %d restarts", count(rate(flow.read, took)), st.Checkpoints.Completed, st.Checkpoints.Failed, st.Restarts)
+	fmt.Fprintf(w, "  this run: %s rows/s read; %s, %d failed; %s", count(rate(flow.read, took)), many(st.Checkpoints.Completed, "checkpoint"), st.Checkpoints.Failed, many(int64(st.Restarts), "restart"))
 	if r.Restored > 0 {
 		fmt.Fprintf(w, "; began at checkpoint %d", r.Restored)
 	}

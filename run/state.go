@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"turbo/ckpt"
 	"turbo/internal/vfs"
@@ -40,7 +41,7 @@ func Changes(j *job.Job) (checkpoint uint64, changes []string, err error) {
 	}
 	m, err := ckpt.NewManifests(vfs.OS(), StateDir(s)).Newest()
 	if err != nil {
-		if errors.Is(err, ckpt.ErrNoManifest) {
+		if errors.Is(err, ckpt.ErrNoManifest) || errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 		return 0, nil, err

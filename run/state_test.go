@@ -58,6 +58,13 @@ sinks:
 // state was written.
 func TestChangesThatTheStateFits(t *testing.T) {
 	dir := t.TempDir()
+	before, err := job.Parse([]byte(strings.ReplaceAll(stateful, "DIR", dir)), job.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checkpoint, changes, err := run.Changes(before); checkpoint != 0 || changes != nil || err != nil {
+		t.Error("a job without state:", checkpoint, changes, err)
+	}
 	if result, log, err := untilCheckpoint(t, dir, stateful); err != nil || !result.Stopped {
 		t.Fatal(result, err, log)
 	}

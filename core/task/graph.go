@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -202,10 +203,30 @@ func (n *Node) root() *Node {
 	return n
 }
 
-// named says in an error of whom it is. Connectors that have said so themselves are not repeated.
+// named says in an error of whom it is. Who comes first has made it: the error of a node is passed up the chain by those before it.
 func (n *Node) named(err error) error {
-	if strings.HasPrefix(err.Error(), n.Label) {
+	var of *nodeError
+	if errors.As(err, &of) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", n.Label, err)
+	return &nodeError{n, err}
 }
+
+// nodeError is an error of a node.
+type nodeError struct {
+	node *Node
+	err  error
+}
+
+// Error names the node once: connectors and operators may have said so themselves.
+func (e *nodeError) Error() string {
+	text := e.err.Error()
+	if strings.HasPrefix(text, e.node.Label) {
+		return text
+	}
+	kind, _, _ := strings.Cut(e.node.Label, " ")
+	return e.node.Label + ": " + strings.TrimPrefix(text, kind+": ")
+}
+
+// Unwrap returns the node's error.
+func (e *nodeError) Unwrap() error { return e.err }

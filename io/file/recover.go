@@ -179,6 +179,9 @@ func (s *Sink) restore(restored *core.RestoredSink, keep map[string]bool) error 
 	case state.Header == nil && info.Previous != 0:
 		return s.errorf("the delivery ledger of %s is gone, but checkpoint %d continues checkpoint %d; restore the output, or start again with --fresh",
 			s.o.Dir, info.Checkpoint, info.Previous)
+	case state.Header != nil && state.Header.Run != s.o.Run && info.Previous != 0:
+		return core.Permanent(s.errorf("%s was written to by another run of the job %s since (begun %s), which has a state directory of its own: its output follows that of checkpoint %d. "+
+			"Give each a directory of its own, or start again with --fresh", s.o.Dir, s.o.Job, time.UnixMicro(int64(state.Header.Started)).UTC().Format(time.DateTime), info.Previous))
 	case state.Header == nil || state.Header.Run != s.o.Run:
 		if err := s.begin(); err != nil { // the state is of a run whose ledger entry was not durable yet
 			return err

@@ -330,6 +330,13 @@ func TestSinkRefusesChangedOutput(t *testing.T) {
 		}, []string{"line 1 is damaged"}},
 		{"the state is gone", func(b *bench) { b.last = nil }, []string{"starts without a checkpoint", "--fresh"}},
 		{"another job", func(b *bench) { b.options = func(o *Options) { o.Job = "other" } }, []string{"belongs to job arrivals, sink files"}},
+		{"another run of the job", func(b *bench) {
+			state := b.last
+			b.last, b.options = nil, func(o *Options) { o.Run, o.Existing = "r2", AppendExisting }
+			b.must(b.start())
+			b.stop()
+			b.last, b.options = state, nil
+		}, []string{outDir + " was written to by another run of the job arrivals since (begun 2001-09-09 01:46:40)", "--fresh"}},
 		{"another format", func(b *bench) { b.options = func(o *Options) { o.Header.Format = "json" } }, []string{"the files in " + outDir + " are {type: csv}", "writes {type: json}", "--fresh"}},
 		{"another delimiter", func(b *bench) {
 			b.options = func(o *Options) { o.Header.Options = map[string]string{"delimiter": ";"} }
