@@ -5,51 +5,168 @@ import (
 	"math/bits"
 
 	"turbo/core"
+	"turbo/internal/invariants"
 )
 
 // Insert makes n rows in a bag and writes their slots. groups has the key group of each: by row when it is as long as n, else one
 // for all. Their NOT NULL fixed-width values are zero, all others null. After an error (the memory limit's) the rows before it exist;
 // it returns their number.
 func (t *Table) Insert(groups []int32, n int, slots []uint32) (int, error) {
+	n, err := t.allocate(groups, slots[:n])
+	t.blank(slots[:n])
+	return n, err
+}
+
+// insertBlock is how many rows are written together: they stay in the first-level cache from one column to the next.
+const insertBlock = 256
+
+// InsertColumns is Insert with values: those of the first len(columns) fields, from the rows of columns that sel names (nil: the first n).
+func (t *Table) InsertColumns(groups []int32, n int, slots []uint32, columns []*core.Vector, sel []int32) (int, error) {
+	n, err := t.allocate(groups, slots[:n])
+	filled := len(t.extra) == 0 && t.fill(columns)
+	for from := 0; from < n; from += insertBlock {
+		block := slots[from:min(from+insertBlock, n)]
+		if filled && err == nil {
+			for _, s := range block {
+				t.rows.words[int(s)*t.stride] = t.required
+			}
+		} else {
+			t.blank(block)
+		}
+		if err != nil {
+			continue
+		}
+		var part []int32
+		if sel != nil {
+			part = sel[from:][:len(block)]
+		}
+		for f, v := range columns {
+			if err = t.SetColumn(f, block, v, part, from); err != nil {
+				break
+			}
+		}
+	}
+	return n, err
+}
+
+// cursor is where the next rows of a key group go while a batch of rows is made: the free slots of a unit.
+type cursor struct {
+	free uint64
+	base uint32 // the unit's first slot
+	used bool
+}
+
+// allocate gives a slot to each of len(slots) rows, whose words are undefined. What the pages know of a unit is written once for all slots that are taken of it.
+func (t *Table) allocate(groups []int32, slots []uint32) (done int, err error) {
 	if !t.options.Bag {
 		return 0, fmt.Errorf("table %s: rows without a key are for bags", t.options.Table)
 	}
-	slots = slots[:n]
-	p := &t.pages
-	words, stride, header, extra := t.rows.words, t.stride, t.required, len(t.extra)
+	if t.cursors == nil {
+		t.cursors = make([]cursor, len(t.pages.groups))
+	}
+	cursors, from, last := t.cursors, int32(t.pages.from), len(groups)-1
+	used := t.filled[:0]
 	for i := range slots {
-		g := int(groups[min(i, len(groups)-1)])
-		if g < t.options.From || g >= t.options.To {
-			return i, fmt.Errorf("table %s of %s: a row of key group %d came to the owner of [%d, %d): the exchange before the operator is wrong",
-				t.options.Table, t.options.Operator, g, t.options.From, t.options.To)
+		g := groups[min(i, last)] - from
+		if uint(g) >= uint(len(cursors)) {
+			err = fmt.Errorf("table %s of %s: a row of key group %d came to the owner of [%d, %d): the exchange before the operator is wrong",
+				t.options.Table, t.options.Operator, g+from, t.options.From, t.options.To)
+			break
 		}
-		if open := p.groups[g-p.from].open; len(open) > 0 && extra == 0 { // newSlot's usual way, without its calls
-			if e := &p.list[open[len(open)-1]]; e.hint < e.units {
-				if u := &p.units[e.first+e.hint]; u.live != ^uint64(0) && u.epoch == p.epoch {
-					bit := bits.TrailingZeros64(^u.live)
-					u.live |= 1 << bit
-					u.dirty |= 1 << bit
-					e.live++
-					t.live++
-					slot := (e.first+e.hint)<<6 + uint32(bit)
-					row := words[int(slot)*stride:][:stride]
-					row[0] = header
-					for k := 1; k < len(row); k++ {
-						row[k] = 0
-					}
-					slots[i] = slot
-					continue
-				}
+		c := &cursors[g]
+		if c.free == 0 {
+			if c.used {
+				t.settle(c)
+			} else {
+				used = append(used, g)
+			}
+			var unit uint32
+			if unit, err = t.openUnit(int(g + from)); err != nil {
+				break
+			}
+			c.free, c.base, c.used = ^t.pages.units[unit].live, unit<<6, true
+		}
+		slots[i] = c.base + uint32(bits.TrailingZeros64(c.free))
+		c.free &= c.free - 1
+		done++
+	}
+	for _, g := range used {
+		if c := &cursors[g]; c.used {
+			t.settle(c)
+			*c = cursor{}
+		}
+	}
+	t.filled = used
+	return done, err
+}
+
+// settle notes the slots that a cursor has taken.
+func (t *Table) settle(c *cursor) {
+	u := &t.pages.units[c.base>>6]
+	taken := ^u.live &^ c.free
+	u.live |= taken
+	u.dirty |= taken
+	n := bits.OnesCount64(taken)
+	t.pages.list[u.page].live += uint32(n)
+	t.live += n
+	c.used = false
+}
+
+// fill reports that columns write every word of a row behind its header.
+func (t *Table) fill(columns []*core.Vector) bool {
+	if len(columns) != t.stride-1 || len(columns) != len(t.fields) {
+		return false
+	}
+	for f, v := range columns {
+		if t.fields[f].storage != storeInt && v.Type.Kind != core.Float64 || v.HasNulls() {
+			return false
+		}
+	}
+	return true
+}
+
+// blank makes new rows of slots.
+func (t *Table) blank(slots []uint32) {
+	words, stride, header := t.rows.words, t.stride, t.required
+	for _, s := range slots {
+		row := words[int(s)*stride:][:stride]
+		row[0] = header
+		for k := 1; k < len(row); k++ {
+			row[k] = 0
+		}
+		if len(t.extra) > 0 {
+			copy(row[1:], t.extra)
+		}
+	}
+}
+
+// dropBag is drop of a bag's rows.
+func (t *Table) dropBag(slots []uint32) error {
+	p := &t.pages
+	for _, s := range slots {
+		u := &p.units[s>>6]
+		if invariants.Enabled {
+			invariants.Checkf(u.live&(1<<(s&63)) != 0, "slot %d is dropped but not live", s)
+		}
+		if u.epoch != p.epoch {
+			if err := t.thaw(s >> 6); err != nil {
+				return err
 			}
 		}
-		slot, err := t.newSlot(g)
-		if err != nil {
-			return i, err
+		if t.variable {
+			t.freeValues(s)
 		}
-		words = t.rows.words
-		slots[i] = slot
+		u.dirty |= 1 << (s & 63)
+		u.live &^= 1 << (s & 63)
+		t.live--
+		if e := &p.list[u.page]; e.live > 1 && e.open {
+			e.live--
+			e.hint = min(e.hint, s>>6-e.first)
+		} else {
+			p.freed(t, u.page)
+		}
 	}
-	return n, nil
+	return nil
 }
 
 // SetColumn writes a value field of many slots: the rows of v that sel names (nil: those from `from` on), one a slot. v has the field's type.

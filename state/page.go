@@ -75,10 +75,29 @@ func (p *pages) init(stride, from, to int) {
 
 // newSlot hands out a slot of a key group; the row's words are zero but for the header.
 func (t *Table) newSlot(groupNumber int) (uint32, error) {
+	unit, err := t.openUnit(groupNumber)
+	if err != nil {
+		return 0, err
+	}
+	u := &t.pages.units[unit]
+	bit := bits.TrailingZeros64(^u.live)
+	u.live |= 1 << bit
+	u.dirty |= 1 << bit
+	t.pages.list[u.page].live++
+	t.live++
+	slot := unit<<6 + uint32(bit)
+	row := t.rows.words[int(slot)*t.stride:][:t.stride]
+	clear(row)
+	row[0] = t.required
+	copy(row[1:], t.extra)
+	return slot, nil
+}
+
+// openUnit finds a unit of a key group with free slots, which may be written.
+func (t *Table) openUnit(groupNumber int) (uint32, error) {
 	g := &t.pages.groups[groupNumber-t.pages.from]
 	for len(g.open) > 0 {
-		id := g.open[len(g.open)-1]
-		p := &t.pages.list[id]
+		p := &t.pages.list[g.open[len(g.open)-1]]
 		for ; p.hint < p.units; p.hint++ {
 			u := &t.pages.units[p.first+p.hint]
 			if u.live == ^uint64(0) {
@@ -89,17 +108,7 @@ func (t *Table) newSlot(groupNumber int) (uint32, error) {
 					return 0, err
 				}
 			}
-			bit := bits.TrailingZeros64(^u.live)
-			u.live |= 1 << bit
-			u.dirty |= 1 << bit
-			p.live++
-			t.live++
-			slot := (p.first+p.hint)<<6 + uint32(bit)
-			row := t.rows.words[int(slot)*t.stride:][:t.stride]
-			clear(row)
-			row[0] = t.required
-			copy(row[1:], t.extra)
-			return slot, nil
+			return p.first + p.hint, nil
 		}
 		p.open = false
 		g.open = g.open[:len(g.open)-1]
@@ -112,10 +121,11 @@ func (t *Table) newSlot(groupNumber int) (uint32, error) {
 	for i := uint32(0); i < g.pages && size < t.pages.largest; i++ {
 		size *= 2
 	}
-	if _, err := t.newPage(groupNumber, number, size); err != nil {
+	id, err := t.newPage(groupNumber, number, size)
+	if err != nil {
 		return 0, err
 	}
-	return t.newSlot(groupNumber)
+	return t.pages.list[id].first, nil
 }
 
 // newPage makes an empty page of that name and puts it on the list of open ones.

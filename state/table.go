@@ -36,6 +36,8 @@ type Table struct {
 	overhead int64   // bytes of bookkeeping that are reserved
 	block    block64
 	scratch  scratch
+	cursors  []cursor // of a bag, by key group; all zero between batches
+	filled   []int32  // key groups whose cursors are in use
 	closed   bool
 }
 
@@ -197,12 +199,12 @@ func (t *Table) Drop(slots []uint32) error {
 }
 
 func (t *Table) drop(slots []uint32) error {
-	var hashes []uint64
-	if !t.options.Bag {
-		var err error
-		if hashes, err = t.hashes(slots); err != nil {
-			return err
-		}
+	if t.options.Bag {
+		return t.dropBag(slots)
+	}
+	hashes, err := t.hashes(slots)
+	if err != nil {
+		return err
 	}
 	for i, s := range slots {
 		u := &t.pages.units[s>>6]
@@ -214,11 +216,9 @@ func (t *Table) drop(slots []uint32) error {
 				return err
 			}
 		}
-		if !t.options.Bag {
-			found := t.index.remove(hashes[i], s)
-			if invariants.Enabled {
-				invariants.Checkf(found, "slot %d is not in the index", s)
-			}
+		found := t.index.remove(hashes[i], s)
+		if invariants.Enabled {
+			invariants.Checkf(found, "slot %d is not in the index", s)
 		}
 		if t.variable {
 			t.freeValues(s)

@@ -20,6 +20,7 @@ type side struct {
 	extra    int   // the first field behind the columns
 	table    *state.Table
 	nodes    []node
+	values   []*core.Vector // scratch of insert
 	account  *memory.Account
 	reserved int64
 }
@@ -35,8 +36,6 @@ const (
 	freed     = int64(core.MinTime)
 	headMark  = 1 << 31
 	nodeBytes = 16
-	// insertBlock is how many rows are written together: their table rows stay in the first-level cache from one column to the next.
-	insertBlock = 256
 )
 
 // newSide opens the bag `name`; needed are the input columns to keep besides the keys and the time column.
@@ -117,21 +116,12 @@ func (s *side) drop(slots []uint32) error {
 
 // insert keeps rows of b (physical ones; nil: all n), with their key groups, and gives their slots.
 func (s *side) insert(b *core.Batch, rows []int32, n int, groups []int32, slots []uint32) error {
-	for from := 0; from < n; from += insertBlock {
-		to := min(from+insertBlock, n)
-		block := slots[from:to]
-		if _, err := s.table.Insert(groups[min(from, len(groups)-1):], to-from, block); err != nil {
-			return err
-		}
-		var sel []int32
-		if rows != nil {
-			sel = rows[from:to]
-		}
-		for f, c := range s.columns {
-			if err := s.table.SetColumn(f, block, b.Columns[c], sel, from); err != nil {
-				return err
-			}
-		}
+	s.values = s.values[:0]
+	for _, c := range s.columns {
+		s.values = append(s.values, b.Columns[c])
+	}
+	if _, err := s.table.InsertColumns(groups, n, slots, s.values, rows); err != nil {
+		return err
 	}
 	return s.room(slots[:n])
 }

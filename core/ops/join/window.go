@@ -454,24 +454,23 @@ func (j *Window) divide(start, end int64) error {
 			counts[k][side]++
 		}
 	}
-	j.groups, j.spans = j.groups[:0], append(j.spans[:0], span{start, end})
+	j.spans = append(j.spans[:0], span{start, end})
 	kind := j.spec.Config.Kind
 	pairsOnly := j.coGroup == nil && !kind.alone(0) && !kind.alone(1) // keys that one side alone has are nothing then
-	used := 0
-	var at [2]int32
+	// Nothing is guessed here: half of the keys may have rows on both sides, in no order.
+	used, n, l, r, every := 0, 0, int32(0), int32(0), b2i(!pairsOnly)
+	groups := resize(j.groups, int(top))
 	for k := range counts {
-		c := counts[k]
-		if c[0]|c[1] == 0 {
-			continue
-		}
-		to := [2]int32{at[0] + c[0], at[1] + c[1]}
-		if !pairsOnly || c[0] != 0 && c[1] != 0 {
-			j.groups = append(j.groups, group{from: at, to: to})
-		}
-		counts[k] = at
-		at = to
-		used++
+		c := &counts[k]
+		g := group{from: [2]int32{l, r}, to: [2]int32{l + c[0], r + c[1]}}
+		left, right := b2i(c[0] != 0), b2i(c[1] != 0)
+		groups[n] = g
+		n += left&right | (left|right)&every
+		used += left | right
+		c[0], c[1] = l, r
+		l, r = g.to[0], g.to[1]
 	}
+	j.groups = groups[:n]
 	for side, keys := range j.keysOf {
 		rows := j.all[side]
 		sorted := resize(j.sorted, len(rows))
