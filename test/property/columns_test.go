@@ -2,6 +2,7 @@ package property
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -61,6 +62,25 @@ var (
 		{"hi", "MAX(v)", 'v', ofValues(func(vs []int64) string { return fmt.Sprint(slices.Max(vs)) })},
 		{"m", "AVG(v)", 'd', ofValues(func(vs []int64) string { return double(float64(sum(vs)) / float64(len(vs))) })},
 		{"u", "COUNT(DISTINCT g)", 'v', func(rows []*row) string {
+			seen := map[int64]bool{}
+			for _, r := range rows {
+				seen[r.g] = true
+			}
+			return fmt.Sprint(len(seen))
+		}},
+		{"med", "MEDIAN(v)", 'd', ofValues(func(vs []int64) string {
+			slices.Sort(vs)
+			n := len(vs)
+			return double(float64(vs[(n-1)/2]+vs[n/2]) / 2)
+		})},
+		{"dev", "STDDEV_POP(v)", 'd', ofValues(func(vs []int64) string {
+			mean, squares := float64(sum(vs))/float64(len(vs)), 0.0
+			for _, v := range vs {
+				squares += (float64(v) - mean) * (float64(v) - mean)
+			}
+			return double(math.Sqrt(squares / float64(len(vs))))
+		})},
+		{"about", "APPROX_COUNT_DISTINCT(g)", 'v', func(rows []*row) string { // exact below 256
 			seen := map[int64]bool{}
 			for _, r := range rows {
 				seen[r.g] = true

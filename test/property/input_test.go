@@ -12,7 +12,7 @@ func arrivals(r *rand.Rand, t times, n int) []int64 {
 	out := make([]int64, n)
 	at := t.begin
 	for i := range out {
-		at += r.Int64N(2*t.pace/1000+1) * 1000
+		at += r.Int64N(2 * t.pace)
 		if r.IntN(25) == 0 {
 			at += t.unit * r.Int64N(6)
 		}
@@ -23,7 +23,7 @@ func arrivals(r *rand.Rand, t times, n int) []int64 {
 
 // newSource makes a source whose rows are not late: free or ordered input.
 func newSource(r *rand.Rand, t times, d domain, number, n int, ordered bool) *source {
-	s := &source{name: fmt.Sprint("s", number), format: []string{"json", "csv"}[r.IntN(2)], connector: "file", files: []int{n}, delay: t.delay + 1000}
+	s := &source{name: fmt.Sprint("s", number), format: []string{"json", "csv"}[r.IntN(2)], connector: "file", files: []int{n}, delay: t.delay + t.slack}
 	id := int64(number) * 1_000_000
 	if !ordered && r.IntN(5) == 0 { // served out of order by the connector
 		s.connector = "replay"
@@ -66,7 +66,7 @@ func (s *source) yaml(b *strings.Builder, dir string, batchRows int) {
 		fmt.Fprintf(b, "    format: %s\n    split: never\n", s.format)
 	}
 	if s.connector == "replay" {
-		fmt.Fprintf(b, "    time: ts\n    max-serving-delay: %s\n", duration(s.delay-1000))
+		fmt.Fprintf(b, "    time: ts\n    max-serving-delay: %s\n", duration(s.delay))
 	}
 	fmt.Fprintf(b, "    schema: %s\n    watermark: {column: ts, max-out-of-orderness: %s}\n", schema, duration(s.delay))
 }
@@ -113,7 +113,7 @@ func newPaced(r *rand.Rand, t times, d domain, number, batch int, settle func(x 
 	clock := make([]int64, number)
 	ids := int64(0)
 	for i := range number {
-		p.sources = append(p.sources, &source{name: fmt.Sprint("s", i), format: []string{"json", "csv"}[r.IntN(2)], connector: "file", delay: t.delay + 1000, batch: batch})
+		p.sources = append(p.sources, &source{name: fmt.Sprint("s", i), format: []string{"json", "csv"}[r.IntN(2)], connector: "file", delay: t.delay + t.slack, batch: batch})
 		latest[i], clock[i] = never, t.begin
 	}
 	mark := func(latest int64, delay int64) int64 {
@@ -128,14 +128,14 @@ func newPaced(r *rand.Rand, t times, d domain, number, batch int, settle func(x 
 		for i, s := range p.sources {
 			n := batch * max(1, (10+r.IntN(40))/batch)
 			for range n {
-				clock[i] += r.Int64N(2*t.pace/1000+1) * 1000
+				clock[i] += r.Int64N(2 * t.pace)
 				if r.IntN(25) == 0 {
 					clock[i] += t.unit * r.Int64N(6)
 				}
 				x := d.make(r, t, ids, i, clock[i])
 				ids++
 				if x.ts != never && r.IntN(6) == 0 {
-					x.ts -= r.Int64N(8*t.unit) / 1000 * 1000
+					x.ts -= t.some(r, 8*t.unit)
 				}
 				// What the source's own rows before this one say bounds the watermark from above. Those of the other sources may have come all, or have ended.
 				x.low, x.high = low, max(low, mark(latest[i], s.delay))

@@ -31,7 +31,7 @@ func newJoin(r *rand.Rand, t times, way string) *joinJob {
 	}
 	switch way {
 	case "interval":
-		j.before, j.after = r.Int64N(4*t.unit)/1000*1000, r.Int64N(4*t.unit)/1000*1000
+		j.before, j.after = t.some(r, 4*t.unit), t.some(r, 4*t.unit)
 		switch r.IntN(5) {
 		case 0:
 			j.before = 0

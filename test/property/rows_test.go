@@ -132,19 +132,32 @@ type times struct {
 	unit  int64 // sizes of windows are some units
 	delay int64 // disorder
 	pace  int64 // average time between two rows of a source
+	// grid is what times are multiples of. On a coarse one rows come at the bounds of windows, and exactly as late as the watermark allows.
+	grid int64
+	// slack is how much the watermark stays behind what the disorder needs. Sessions need some: a row at the least time that is not late touches a
+	// session that ends there, and the watermark that has just closed it may or may not have come.
+	slack int64
 }
 
 var begins = []int64{0, -7_200_000_000, 1_356_998_400_000_000, 1_711_843_200_000_000, 1_729_987_200_000_000, 946_684_800_000_000} // two of them before changes of clocks
 
 func newTimes(r *rand.Rand) times {
 	t := times{begin: begins[r.IntN(len(begins))], unit: []int64{1_000_000, 10_000_000, 60_000_000, 3_600_000_000}[r.IntN(4)]}
-	t.delay = r.Int64N(2*t.unit) / 1000 * 1000
+	t.grid = []int64{1000, 1000, t.unit / 10, t.unit / 4}[r.IntN(4)]
+	t.slack = 1000 * r.Int64N(2)
+	t.delay = t.some(r, 2*t.unit)
 	if r.IntN(5) == 0 {
 		t.delay = 0
 	}
 	t.pace = max(t.unit/int64(2+r.IntN(40)), 2000)
 	return t
 }
+
+// some is a random time on the grid from 0 to most.
+func (t times) some(r *rand.Rand, most int64) int64 { return r.Int64N(most/t.grid+1) * t.grid }
+
+// onGrid is the last time of the grid that is not after at.
+func (t times) onGrid(at int64) int64 { return floor(at, 0, t.grid) }
 
 // domain is what values rows have.
 type domain struct {
@@ -169,7 +182,7 @@ func newDomain(r *rand.Rand) domain {
 
 // make makes a row at a time of arrival, with a time at most delay before.
 func (d domain) make(r *rand.Rand, t times, id int64, source int, arrival int64) row {
-	x := row{id: id, source: source, g: r.Int64N(3), v: r.Int64N(20), gap: 1000 * (1 + r.Int64N(t.unit/1000*2)), low: never, high: never}
+	x := row{id: id, source: source, g: r.Int64N(3), v: r.Int64N(20), gap: t.grid + t.some(r, 2*t.unit), low: never, high: never}
 	if d.negative {
 		x.v -= 8
 	}
@@ -179,10 +192,7 @@ func (d domain) make(r *rand.Rand, t times, id int64, source int, arrival int64)
 	if r.Float64() < d.nlV {
 		x.v = never
 	}
-	x.ts = arrival
-	if t.delay > 0 {
-		x.ts -= r.Int64N(t.delay+1) / 1000 * 1000
-	}
+	x.ts = t.onGrid(arrival) - t.some(r, t.delay)
 	if r.Float64() < d.nullT {
 		x.ts = never
 	}

@@ -125,7 +125,11 @@ var allKeys = [][]string{{"k"}, {"g"}, {"k", "g"}, {"g", "k"}, nil}
 func newWindows(r *rand.Rand, t times) *windows {
 	w := &windows{keys: allKeys[r.IntN(len(allKeys))]}
 	w.size = t.unit * (1 + r.Int64N(6))
-	switch r.IntN(8) {
+	kind := r.IntN(8)
+	if t.slack == 0 {
+		kind = r.IntN(5)
+	}
+	switch kind {
 	case 0, 1:
 		w.kind = "tumbling"
 	case 2, 3:
@@ -134,12 +138,12 @@ func newWindows(r *rand.Rand, t times) *windows {
 	case 4:
 		w.kind, w.slide = "cumulating", t.unit
 	case 5, 6:
-		w.kind, w.size = "session", max(1000, t.pace*(1+r.Int64N(12))/1000*1000)
+		w.kind, w.size = "session", max(t.grid, t.onGrid(t.pace*(1+r.Int64N(12))))
 	case 7:
 		w.kind = "sessionRow"
 	}
 	if !w.session() && r.IntN(3) == 0 {
-		w.offset = r.Int64N(2*t.unit) / 1000 * 1000
+		w.offset = t.some(r, 2*t.unit)
 	}
 	if (w.kind == "tumbling" || w.kind == "sliding" && w.slide <= w.size) && t.unit == 3_600_000_000 && r.IntN(2) == 0 {
 		w.zone, w.offset = []string{"Europe/Berlin", "America/New_York", "Asia/Kolkata"}[r.IntN(3)], 0
