@@ -199,15 +199,15 @@ func (s *Manifests) Load(id uint64) (*Manifest, error) {
 	return nil, damaged
 }
 
-// Newest reads the newest manifest: ErrNoManifest when there is none, a *DamagedError when it cannot be read. It never
+// Newest reads the newest manifest: ErrNoManifest when there is none (nor a directory), a *DamagedError when it cannot be read. It never
 // falls back to an older one by itself, as the sinks may have committed the newest.
 func (s *Manifests) Newest() (*Manifest, error) {
 	ids, err := s.List()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(ids) == 0 {
+		return nil, ErrNoManifest
+	}
 	if err != nil {
 		return nil, err
-	}
-	if len(ids) == 0 {
-		return nil, ErrNoManifest
 	}
 	return s.Load(ids[len(ids)-1])
 }

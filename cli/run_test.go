@@ -324,6 +324,8 @@ func TestUsage(t *testing.T) {
 		{exitDone, "validate " + job, "source numbers: nothing outside of turbo to check\nsink out: ok\n"},
 		{exitFailed, "validate --set sinks.out.path=" + job + " " + job, "sink out: output directory: "},
 		{exitDone, "explain " + job, "n % 2 = 1"},
+		{exitDone, "status " + job, "the job is not running and has no complete checkpoint"},
+		{exitFailed, "why " + job, "the job is not running and has no complete checkpoint: there is nothing to judge by"},
 		{exitDone, "run " + job, "finished"},
 		{exitDone, "explain " + job, "sink out"},
 		{exitDone, "explain --set streams.odd.filter=n>5 " + job, "stream odd, filter: was n % 2 = 1 and is n>5\n"},
