@@ -111,7 +111,7 @@ func runJob(c *cobra.Command, p *run.Process, line *statusLine, metrics string) 
 	summary(c.ErrOrStderr(), p, result, err)
 	code := int(got.Load())
 	switch {
-	case err != nil && code != 0 && (ctx.Err() != nil || errors.Is(err, supervisor.ErrStoppedWaiting)): // stopped at once, or between two attempts
+	case err != nil && code != 0 && (ctx.Err() != nil || errors.Is(err, supervisor.ErrStoppedWaiting) || errors.Is(err, supervisor.ErrStoppedStarting)): // at once, between two attempts, or before the first
 		return &codeError{code, err}
 	case err != nil:
 		return failed(fmt.Errorf("job %s failed: %w", p.Job.Plan.Settings.Name, err))

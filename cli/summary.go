@@ -45,7 +45,7 @@ func summary(w io.Writer, p *run.Process, r supervisor.Result, err error) {
 		case *plan.Source:
 			fmt.Fprintf(w, "  source %s: %d rows read%s\n", n.Name, c.In, drops(c))
 		case *plan.Sink:
-			fmt.Fprintf(w, "  sink %s: %d rows written%s\n", n.Name, c.Out, hidden(n))
+			fmt.Fprintf(w, "  sink %s: %d rows written%s\n", n.Name, c.Out, hidden(n, c.Out))
 		default:
 			if d := drops(c); d != "" {
 				fmt.Fprintf(w, "  %s: %d rows%s\n", n.Common().ID, c.In, d)
@@ -67,7 +67,7 @@ func summary(w io.Writer, p *run.Process, r supervisor.Result, err error) {
 }
 
 // hidden says how many rows of a file sink are in files that are still open.
-func hidden(n *plan.Sink) string {
+func hidden(n *plan.Sink, written int64) string {
 	if n.Spec.Name != "file" {
 		return ""
 	}
@@ -81,6 +81,9 @@ func hidden(n *plan.Sink) string {
 	}
 	if rows == 0 {
 		return ""
+	}
+	if rows >= written {
+		return ", all of them to files that are still open, and hidden until they roll"
 	}
 	return fmt.Sprintf(", the last %d of them to files that are still open, and hidden until they roll", rows)
 }

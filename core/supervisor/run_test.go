@@ -15,6 +15,8 @@ import (
 	"turbo/ckpt/modelstore"
 	"turbo/core"
 	"turbo/core/supervisor"
+	"turbo/core/task"
+	"turbo/internal/clock"
 	"turbo/internal/dirlock"
 	"turbo/internal/vfs"
 	"turbo/memory"
@@ -58,6 +60,40 @@ func TestRestarts(t *testing.T) {
 				w.check(1000)
 			}
 		})
+	}
+}
+
+// awaiting is a source whose broker does not answer.
+type awaiting struct{ source }
+
+func (*awaiting) Open(ctx context.Context, _ []core.SplitState) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestStopWhileOpening: a job that waits for a broker at its start ends when it is stopped.
+func TestStopWhileOpening(t *testing.T) {
+	w := newWorld(t, 100, true)
+	job := w.job(2)
+	manual := clock.NewManual(time.Unix(1e9, 0))
+	job.Clock = manual
+	graph := job.Graph
+	job.Graph = func(run string) (*task.Graph, error) {
+		g, err := graph(run)
+		if err == nil {
+			g.Nodes[0].Source = func() (core.Source, error) { return &awaiting{source{w: w}}, nil }
+		}
+		return g, err
+	}
+	result, err := w.run(context.Background(), job, func(s *supervisor.Supervisor) {
+		s.Stop()
+		for s.Status().State != supervisor.Ended {
+			manual.Advance(100 * time.Millisecond)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if !errors.Is(err, supervisor.ErrStoppedStarting) || result.Checkpoint != 0 {
+		t.Error(result, err)
 	}
 }
 

@@ -59,6 +59,12 @@ type Result struct {
 // ErrStoppedWaiting says that a job was stopped between a failure and the next attempt: without a last checkpoint.
 var ErrStoppedWaiting = errors.New("stopped while waiting to restart")
 
+// ErrStoppedStarting says that a job was stopped before it ran, such as while it waited for a broker: it changed nothing.
+var ErrStoppedStarting = errors.New("stopped before it had started")
+
+// openGrace is how long a job that is stopped while it starts may take to get that far; then it is given up.
+const openGrace = 2 * time.Second
+
 // Supervisor runs one job once. Methods but Run may be called from any goroutine while it runs.
 type Supervisor struct {
 	job   Job
@@ -210,8 +216,16 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 	if err != nil {
 		return Result{}, false, err
 	}
-	a, restart, err := s.build(ctx, restart)
+	opening, cancel := context.WithCancelCause(ctx) // readers may hold on to it: it ends with the attempt
+	defer cancel(nil)
+	opened := make(chan struct{})
+	go s.giveUp(opened, cancel)
+	a, restart, err := s.build(opening, restart)
+	close(opened)
 	if err != nil {
+		if context.Cause(opening) == ErrStoppedStarting {
+			err = fmt.Errorf("%w: %w", ErrStoppedStarting, err)
+		}
 		return Result{}, false, err
 	}
 	defer func() {
@@ -256,6 +270,22 @@ func (s *Supervisor) try(ctx context.Context) (result Result, began bool, err er
 	s.set(Running, nil)
 	result, err = s.watch(ctx, a, d)
 	return result, true, err
+}
+
+// giveUp cancels the opening of an attempt some time after the job was stopped.
+func (s *Supervisor) giveUp(opened <-chan struct{}, cancel context.CancelCauseFunc) {
+	select {
+	case <-opened:
+		return
+	case <-s.stop:
+	}
+	grace := s.job.Clock.NewTimer(openGrace)
+	defer grace.Stop()
+	select {
+	case <-opened:
+	case <-grace.C():
+		cancel(ErrStoppedStarting)
+	}
 }
 
 // watch waits for the end of a running attempt.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,7 +118,7 @@ func newConnection(config *connector.Config, log *slog.Logger) (*connection, err
 		kgo.DisableClientMetrics(),
 	}
 	if log != nil {
-		c.options = append(c.options, kgo.WithLogger(clientLog{log}))
+		c.options = append(c.options, kgo.WithLogger(&clientLog{log: log}))
 	}
 	if block := config.Object("tls"); config.Has("tls") && !block.Off() && block.Bool("enabled") {
 		if (block.String("cert") == "") != (block.String("key") == "") {
@@ -253,15 +254,59 @@ func (c *connection) reach(ctx context.Context, client *kgo.Client, bound time.D
 		strings.Join(c.brokers, ", "), within, last)
 }
 
-// clientLog passes the client's warnings on; its errors are warnings too, as whatever is fatal comes back as an error.
-type clientLog struct{ log *slog.Logger }
+// clientLog passes the client's warnings on; its errors are warnings too, as whatever is fatal comes back as an error. A broker that is away
+// makes one every other second: the same of the same broker is passed on twice a minute, with how often it came.
+type clientLog struct {
+	log *slog.Logger
 
-func (clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+	mu   sync.Mutex
+	seen map[string]*repeated
+}
 
-func (l clientLog) Log(level kgo.LogLevel, message string, keyvals ...any) {
+type repeated struct {
+	next  time.Time // when it is passed on again
+	times int       // since it was
+}
+
+const repeatAfter = 30 * time.Second
+
+// Level implements kgo.Logger.
+func (*clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+// Log implements kgo.Logger.
+func (l *clientLog) Log(level kgo.LogLevel, message string, keyvals ...any) {
 	at := slog.LevelDebug
 	if level <= kgo.LogLevelWarn {
-		at = slog.LevelWarn
+		var times int
+		if at, times = l.level(message, keyvals, time.Now()); times > 1 {
+			keyvals = append(keyvals[:len(keyvals):len(keyvals)], "times", times)
+		}
 	}
 	l.log.Log(context.Background(), at, "kafka client: "+message, keyvals...)
+}
+
+// level decides whether a warning is passed on, and how often it has come since the last one that was.
+func (l *clientLog) level(message string, keyvals []any, now time.Time) (at slog.Level, times int) {
+	key := message
+	for i := 0; i+1 < len(keyvals); i += 2 {
+		if name := keyvals[i]; name == "addr" || name == "broker" {
+			key += fmt.Sprintf(" %v", keyvals[i+1])
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.seen[key]
+	if r == nil {
+		if l.seen == nil || len(l.seen) > 1000 {
+			l.seen = map[string]*repeated{}
+		}
+		r = &repeated{}
+		l.seen[key] = r
+	}
+	r.times++
+	if now.Before(r.next) {
+		return slog.LevelDebug, 0
+	}
+	times, r.times, r.next = r.times, 0, now.Add(repeatAfter)
+	return slog.LevelWarn, times
 }
