@@ -51,6 +51,7 @@ type Event struct {
 	Watermark core.Time // for every instance; 0: none
 	Clock     core.Time // processing time from here on (an operator that is Timed hears of it); 0: none
 	End       int       // the port that ends, plus one; 0: none
+	Restart   int       // a checkpoint is taken, and so many instances start from it; 0: none
 }
 
 // Emitted is one row of output.
@@ -254,8 +255,8 @@ func (r *run) stop() {
 	r.instances = nil
 }
 
-// snapshot takes a checkpoint. When it is not completed, the operators go on.
-func (r *run) snapshot(complete bool) {
+// snapshot takes a checkpoint. When it is not completed, the operators go on. When it is, workers instances start from it; 0: as the variant says.
+func (r *run) snapshot(complete bool, workers int) {
 	sink := r.pages.Begin()
 	for _, i := range r.instances {
 		i.settle(i.op.Flush(&i.checker))
@@ -281,12 +282,13 @@ func (r *run) snapshot(complete bool) {
 		return
 	}
 	id := r.pages.Complete()
-	if r.v.Restart == 3 && r.rng.IntN(2) == 0 {
+	if r.v.Restart == 3 && r.rng.IntN(2) == 0 && workers == 0 {
 		return // a checkpoint without a restart: the next one is incremental
 	}
-	workers := 1
-	if r.v.Restart >= 2 {
-		workers = 1 + r.rng.IntN(3)
+	if workers == 0 {
+		if workers = 1; r.v.Restart >= 2 {
+			workers = 1 + r.rng.IntN(3)
+		}
 	}
 	r.stop()
 	r.start(workers, id)
@@ -331,9 +333,9 @@ func (r *run) run() *Log {
 		r.log.Marks = append(r.log.Marks, Mark{at, event, len(r.log.Emitted)})
 		switch {
 		case r.v.Restart == 1 || r.v.Restart == 2:
-			r.snapshot(true)
+			r.snapshot(true, 0)
 		case r.v.Restart == 3 && r.rng.IntN(3) == 0:
-			r.snapshot(r.rng.IntN(2) == 0)
+			r.snapshot(r.rng.IntN(2) == 0, 0)
 		}
 	}
 	for _, i := range r.instances {
@@ -375,6 +377,9 @@ func (r *run) event(e Event) {
 			}
 			i.settle(i.op.Advance(e.Watermark, &i.checker))
 		}
+	}
+	if e.Restart != 0 {
+		r.snapshot(true, e.Restart)
 	}
 }
 
