@@ -60,6 +60,9 @@ func newLegs(r *rand.Rand, s *scenario) {
 		}
 		s.legs = append(s.legs, l)
 	}
+	if r.IntN(5) == 0 { // it may be through before it dies
+		s.legs = append(s.legs, leg{Parallelism: 1 + r.IntN(4), End: kill, At: len(s.steps) - 1, Checkpoints: 1 + r.IntN(3), Phase: fmt.Sprintf("%s:%d", phases[r.IntN(len(phases))], 1+r.IntN(4))})
+	}
 	s.legs = append(s.legs, leg{Parallelism: 1 + r.IntN(4), End: finish})
 }
 
@@ -109,7 +112,9 @@ func (s *scenario) play(dir string, add func(what string, n int)) error {
 	steps := s.steps
 	for i, l := range s.legs {
 		f := &life{Spec: spec, Input: filepath.Join(dir, "in"), Steps: steps, Leg: l}
-		if !s.replays && l.End != finish { // only the point up to which it may read counts
+		if !s.replays && l.At == len(steps)-1 {
+			f.Steps, f.Leg.At = steps[l.At:], 0
+		} else if !s.replays && l.End != finish { // only the point up to which it may read counts
 			f.Steps, f.Leg.At = []step{steps[l.At], steps[len(steps)-1]}, 0
 		} else if !s.replays {
 			f.Steps = steps[len(steps)-1:]

@@ -20,5 +20,7 @@
 //     follows from the segments before. For each row that bounds the watermark from both sides (row.low, row.high); a row for which the two
 //     bounds do not lead to the same end gets another time. So lateness is certain, and every firing is compared.
 //
-// Imports: package run and what is below it; test/visible.
+// A trigger that counts rows, or their order, is compared where the order is that of a file; triggers of the clock are left to the operators' own tests.
+//
+// Imports: package run and what is below it; stream, which registers a trigger; test/visible.
 package property

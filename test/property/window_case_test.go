@@ -305,12 +305,12 @@ func orderedTriggers(r *rand.Rand, t times, j *windowJob) {
 		w.kind, w.zone, w.offset = "global", "", 0
 		w.trigger = []string{"count", "early", "earlySum", "multiples", "multiplesSum", "delta"}[r.IntN(6)]
 	default:
-		w.trigger = []string{"", "event-time", "count", "early", "earlySum", "multiples", "multiplesSum", "delta"}[r.IntN(8)]
+		w.trigger = []string{"", "event-time", "count", "early", "earlySum", "multiples", "multiplesSum", "delta", "pulse"}[r.IntN(9)]
 		if w.session() && w.trigger == "delta" {
 			w.trigger = ""
 		}
 	}
-	if w.kind != "count" {
+	if w.kind != "count" && w.trigger != "pulse" {
 		w.purging = r.IntN(3) == 0
 	}
 	w.number = 1 + r.Int64N(30)

@@ -14,6 +14,7 @@ type pane struct {
 	counter int64  // of the trigger: rows or a sum
 	level   int64  // multiples: how often it has been passed
 	delta   *int64
+	purge   bool // the next firing drops the contents
 }
 
 // firing is one result of a window.
@@ -158,7 +159,7 @@ func (o *oracle) add(r *row) {
 func (o *oracle) element(r *row, s span, p *pane) bool {
 	over := o.timed() && s.last() <= o.mark // a row of a window that has ended makes it speak again
 	amount := int64(1)
-	if o.trigger == "earlySum" || o.trigger == "multiplesSum" {
+	if o.trigger == "earlySum" || o.trigger == "multiplesSum" || o.trigger == "pulse" {
 		if amount = 0; r.v != never {
 			amount = r.v
 		}
@@ -180,6 +181,9 @@ func (o *oracle) element(r *row, s span, p *pane) bool {
 		}
 	case "count":
 		return every(o.number)
+	case "pulse":
+		p.purge = every(pulseAt)
+		return p.purge || over
 	case "early", "earlySum":
 		return every(o.number) || over
 	case "multiples", "multiplesSum":
@@ -228,8 +232,8 @@ func (o *oracle) fire(key string, s span, p *pane, kind string) {
 	if o.after {
 		evict()
 	}
-	if o.purging || o.kind == "count" && o.trigger == "" {
-		p.rows = nil
+	if o.purging || p.purge || o.kind == "count" && o.trigger == "" {
+		p.rows, p.purge = nil, false
 	}
 }
 

@@ -15,7 +15,7 @@ type windows struct {
 	zone                string
 	count, every        int64 // of count windows
 
-	trigger  string // "", event-time, count, early, earlySum, multiples, multiplesSum, delta, continuous
+	trigger  string // "", event-time, count, early, earlySum, multiples, multiplesSum, delta, continuous, pulse
 	number   int64  // of the trigger
 	interval int64  // of the continuous one, µs
 	purging  bool
@@ -87,6 +87,8 @@ func (w *windows) yaml(b *strings.Builder) {
 		part("early: {sum: v, multiples-of: %d}", w.number)
 	case "delta":
 		part("delta: {column: v, threshold: %d}", w.number)
+	case "pulse":
+		part("function: pulse")
 	case "continuous":
 		part("continuous: %s", duration(w.interval))
 	}
