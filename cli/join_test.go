@@ -26,11 +26,14 @@ streams:
     join: {left: fares, right: rides, on: [ride_id], as-of: true}
     select: {ride_id:, n:}
   ever: {join: {left: rides, right: fares, type: semi, on: [ride_id]}}
+  later: {join: {left: rides, right: fares, type: anti, on: [ride_id], within: {before: -1m, after: 4h}, where: n % 7 <> 0 AND fares_ts > ts + INTERVAL '10' MINUTE}}
+  only: {from: later, select: {ride_id: }}
 sinks:
   paid: {from: paid, connector: file, path: DIR/out/paid, format: csv}
   same: {from: same, connector: file, path: DIR/out/same, format: csv}
   before: {from: before, connector: file, path: DIR/out/before, format: csv}
   ever: {from: ever, connector: file, path: DIR/out/ever, format: csv}
+  only: {from: only, connector: file, path: DIR/out/only, format: csv}
 `
 
 // TestJoins: the joins of a job specification give what loops over all pairs give, at any parallelism.
@@ -51,12 +54,13 @@ func TestJoins(t *testing.T) {
 	want := map[string][]string{}
 	add := func(name, format string, args ...any) { want[name] = append(want[name], fmt.Sprintf(format, args...)) }
 	for _, a := range rides {
-		partner, any := false, false
+		partner, any, later := false, false, false
 		for _, b := range fares {
 			if a.id != b.id {
 				continue
 			}
 			any = true
+			later = later || b.n%7 != 0 && b.at.Sub(a.at) > 10*time.Minute && b.at.Sub(a.at) <= 4*time.Hour
 			if d := b.at.Sub(a.at); d >= -20*time.Minute && d <= 30*time.Minute && b.n%7 != 0 {
 				partner = true
 				add("paid", "%d,%d", a.id, b.n)
@@ -70,6 +74,9 @@ func TestJoins(t *testing.T) {
 		}
 		if !partner {
 			add("paid", "%d,", a.id)
+		}
+		if !later {
+			add("only", "%d", a.id)
 		}
 		if any {
 			add("ever", "%d,%s", a.id, a.at.Format("2006-01-02 15:04:05.000"))

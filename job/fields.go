@@ -99,10 +99,10 @@ var JoinFields = []connector.Field{
 	{Name: "type", Type: connector.Enum, Enum: []string{"inner", "left", "right", "full", "semi", "anti"}, Default: "inner", Doc: "`inner`: pairs. `left`, `right`, `full`: and the rows of that side (of both) without a partner, with nulls. `semi`, `anti`: the rows of the left side that have a partner, or none."},
 	{Name: "on", Type: connector.Any, Required: true, Example: "[ride_id]", Doc: "The columns that are equal: a list of names that both sides have, or a block `left column: right column`. Null is equal to nothing.", Schema: map[string]any{"type": []any{"array", "object"}}},
 	{Name: "within", Type: connector.Object, Hint: "such as {before: 5m, after: 1m}: a partner on the right may be up to 5 minutes earlier than the row on the left, and up to a minute later", Fields: WithinFields, Doc: "Interval join: partners are close in event time. Both sides need a watermark; rows are kept no longer than they can find a partner."},
-	{Name: "window", Type: connector.Object, Fields: WindowFields, Doc: "Window join: partners are in the same window: `{tumbling: 5m}`, `{session: 10m}`. Results come when the window ends, and have its `window_start` and `window_end`."},
+	{Name: "window", Type: connector.Object, Hint: "the window of a join is written as {tumbling: 5m}, {sliding: 15m, every: 5m}, {cumulating: 1h, step: 1m} or {session: 10m}", Fields: WindowFields, Doc: "Window join: partners are in the same window: `{tumbling: 5m}`, `{session: 10m}`. Results come when the window ends, and have its `window_start` and `window_end`."},
 	{Name: "as-of", Type: connector.Bool, Default: "false", Doc: "Temporal join: each row on the left with the version of the row on the right at its time: the latest that is not later. `inner` or `left`."},
-	{Name: "ttl", Type: connector.Object, Fields: TTLFields, Doc: "Join of everything that has come (without `within`, `window`, `as-of`): how long rows are kept for partners, by the clock. Without it they are kept for ever."},
-	{Name: "where", Type: connector.String, Example: "amount > 10", Doc: "A further condition for partners, over the columns of the result."},
+	{Name: "ttl", Type: connector.Object, Hint: "such as {left: 1d, right: 1h}", Fields: TTLFields, Doc: "Join of everything that has come (without `within`, `window`, `as-of`): how long rows are kept for partners, by the clock. Without it they are kept for ever."},
+	{Name: "where", Type: connector.String, Example: "amount > 10", Doc: "A further condition for partners, over the columns of the result; of semi and anti joins over those of the right side, too (one that the left side has as well with the stream's name and an underscore before it)."},
 }
 
 // WithinFields are the keys of an interval join's bounds.

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"slices"
 
 	"turbo/core/ops/join"
@@ -58,11 +59,39 @@ func (b *builder) join(of *named, c *connector.Config, path []*named) plan.Node 
 		return nil
 	}
 	node, err := plan.NewJoin(plan.Place{Name: of.name, Pos: c.Position("")}, left, right, j)
+	if m := (*plan.JoinMistake)(nil); errors.As(err, &m) {
+		b.joinMistake(c, m)
+		return nil
+	}
 	if err != nil {
 		b.add(c.Path(), err)
 		return nil
 	}
 	return node
+}
+
+// joinMistake reports a mistake at its place in the block.
+func (b *builder) joinMistake(c *connector.Config, m *plan.JoinMistake) {
+	key, pos := "", c.Position("")
+	switch m.Part {
+	case plan.JoinLeft, plan.JoinRight:
+		key = [...]string{"left", "right"}[m.Part]
+		pos = c.ValuePosition(key)
+	case plan.JoinOn:
+		key = "on"
+		if n := c.Node(key); n.Kind == spec.List {
+			pos = n.Items[m.Index].Pos
+		} else {
+			pos = n.Entries[m.Index].KeyPos
+		}
+	case plan.JoinKind:
+		key = "type"
+		pos = c.ValuePosition(key)
+	case plan.JoinWhere:
+		b.expressionError(c.Node("where"), c.Path()+".where", m.Err)
+		return
+	}
+	b.report.Errorf(pos, "%s.%s: %v", c.Path(), key, m.Err)
 }
 
 // on reads the columns that are equal.
@@ -85,7 +114,11 @@ func (b *builder) on(c *connector.Config, j *plan.Join) {
 			j.Left, j.Right = append(j.Left, e.Key), append(j.Right, right)
 		}
 	default:
-		b.report.Errorf(n.Pos, "%s.on: expected a list of columns, or a block with left column: right column, this is %s", c.Path(), n.Kind)
+		kind := n.Kind.String()
+		if len(n.Items) == 0 && n.Kind == spec.List || len(n.Entries) == 0 && n.Kind == spec.Map {
+			kind = "empty"
+		}
+		b.report.Errorf(n.Pos, "%s.on: expected a list of columns, or a block with left column: right column, this is %s", c.Path(), kind)
 	}
 }
 
@@ -100,7 +133,7 @@ func (b *builder) joinWindow(c *connector.Config, j *plan.Join) {
 	}
 	for _, key := range []string{"zone", "clock"} {
 		if c.Has(key) {
-			b.report.Errorf(c.Position(key), "%s.%s: has no meaning for the window of a join", c.Path(), key)
+			b.report.Errorf(c.Position(key), "%s.%s: the windows of joins go by event time in UTC: offset moves them", c.Path(), key)
 		}
 	}
 	if w.GapColumn != "" {

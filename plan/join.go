@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,7 +85,86 @@ func NewJoin(at Place, left, right Node, j Join) (Node, error) {
 	if left == right {
 		return nil, at.errorf("%s is joined with itself: give one side a stream of its own (from: %s)", left.Common().Name, left.Common().Name)
 	}
+	if err := s.check(inputs); err != nil {
+		return nil, at.wrap(err)
+	}
 	return NewOperator(at, "join", o, left, right)
+}
+
+// JoinPart is what a JoinMistake is about.
+type JoinPart uint8
+
+// The parts of a Join.
+const (
+	JoinLeft  JoinPart = iota // the stream on the left
+	JoinRight                 // the stream on the right
+	JoinOn                    // a pair of columns that are equal
+	JoinKind
+	JoinWhere
+)
+
+// JoinMistake is an error of NewJoin that is about one part of the join.
+type JoinMistake struct {
+	Part  JoinPart
+	Index int   // of JoinOn
+	Err   error // what is wrong; of JoinWhere Offset may know where
+}
+
+// Error says what is wrong and what to do.
+func (m *JoinMistake) Error() string { return m.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (m *JoinMistake) Unwrap() error { return m.Err }
+
+// check reports what cannot be of the inputs, the columns and the condition, by the names that the author knows.
+func (s *joinSpec) check(inputs [2]*core.Schema) error {
+	mistake := func(part JoinPart, index int, format string, args ...any) error {
+		return &JoinMistake{part, index, fmt.Errorf(format, args...)}
+	}
+	for i := range s.Left {
+		var pair [2]core.Field
+		for side, name := range [2]string{s.Left[i], s.Right[i]} {
+			at := inputs[side].Index(name)
+			if at < 0 {
+				return mistake(JoinOn, i, "%s has no column %s%s", s.names[side], core.QuoteName(name), suggest(name, inputs[side].Names()))
+			}
+			pair[side] = inputs[side].Fields[at]
+		}
+		if !pair[0].Type.Same(pair[1].Type) {
+			return mistake(JoinOn, i, "%s of %s is %v and %s of %s is %v: what is compared must have the same type, so CAST one of them in the select of its stream",
+				core.QuoteName(pair[0].Name), s.names[0], pair[0].Type.Optional(), core.QuoteName(pair[1].Name), s.names[1], pair[1].Type.Optional())
+		}
+	}
+	if s.AsOf && s.Join.Kind != join.Inner && s.Join.Kind != join.Left {
+		return mistake(JoinKind, 0, "a temporal join is inner or left: each row of %s is joined with the version that is valid at its time, and versions are no rows of their own", s.names[0])
+	}
+	for side, in := range inputs {
+		part := JoinPart(side)
+		if !s.regular() && in.TimeColumn < 0 {
+			return mistake(part, 0, "%s has no event time, by which %s goes: give its source a watermark, and keep the column (regular joins and running aggregates have none)", s.names[side], article(s.kind()))
+		}
+		if in.Changelog && !s.regular() && (!s.AsOf || side == 0) {
+			return mistake(part, 0, "%s is a changelog (its rows replace earlier ones), and %s cannot take back what it has joined: use a regular join (with ttl)", s.names[side], article(s.kind()))
+		}
+	}
+	if s.Where == "" {
+		return nil
+	}
+	e, err := NewExpr(s.Where, s.joined(inputs[:]))
+	if err != nil {
+		return &JoinMistake{JoinWhere, 0, err}
+	}
+	if e.Type.Kind != core.Boolean {
+		return mistake(JoinWhere, 0, "a condition is BOOLEAN, this is %s", e.Type.Optional())
+	}
+	return nil
+}
+
+func article(kind string) string {
+	if kind[0] == 'i' {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 func (s *joinSpec) regular() bool { return s.Within == nil && s.Window == nil && !s.AsOf }
@@ -148,10 +228,21 @@ var joinWindows = map[window.Kind]join.WindowKind{window.Tumbling: join.Tumbling
 
 // residual compiles the further condition over the columns of both inputs, under the names of the result.
 func (s *joinSpec) residual(inputs []*core.Schema) (*expr.Program, error) {
+	named := s.joined(inputs)
+	e, err := NewExpr(s.Where, named)
+	if err != nil {
+		return nil, err
+	}
+	return e.Written(s.Origin).Compile(named)
+}
+
+// joined names the columns of both inputs, as a condition sees them: as in the result; those that are not in it (the right side's of semi and anti joins, the other
+// side's keys of one name) by their name, or with the stream's name and an underscore before it when that is taken.
+func (s *joinSpec) joined(inputs []*core.Schema) *core.Schema {
 	joined := join.Joined(inputs[0], inputs[1])
 	named := core.NewSchema(append([]core.Field(nil), joined.Fields...)...)
 	for i := range named.Fields {
-		named.Fields[i].Name = fmt.Sprintf("$%d", i)
+		named.Fields[i].Name = ""
 	}
 	for _, col := range s.columns {
 		at := inputs[col.side].Index(col.column)
@@ -160,11 +251,18 @@ func (s *joinSpec) residual(inputs []*core.Schema) (*expr.Program, error) {
 		}
 		named.Fields[at].Name = col.name
 	}
-	e, err := NewExpr(s.Where, named)
-	if err != nil {
-		return nil, err
+	at := 0
+	for side, in := range inputs {
+		for _, f := range in.Fields {
+			if named.Fields[at].Name == "" {
+				if named.Fields[at].Name = f.Name; named.Index(f.Name) != at || slices.ContainsFunc(named.Fields[at+1:], func(g core.Field) bool { return g.Name == f.Name }) {
+					named.Fields[at].Name = s.names[side] + "_" + f.Name
+				}
+			}
+			at++
+		}
 	}
-	return e.Written(s.Origin).Compile(named)
+	return named
 }
 
 // Explain implements OperatorSpec.

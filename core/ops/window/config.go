@@ -266,7 +266,7 @@ func (c *Config) Schema(input *core.Schema) (*core.Schema, error) {
 		return nil, fmt.Errorf("the input is a changelog (its rows replace earlier ones), and windows over one are not supported")
 	}
 	if input.TimeColumn < 0 && !c.ProcessingTime && c.Kind.Timed() {
-		return nil, fmt.Errorf("the window counts in event time, and the stream has none: give its source a watermark and keep the column, or use processing time")
+		return nil, fmt.Errorf("the window counts in event time, and the stream has none: give its source a watermark and keep the column, or use processing time (a running aggregate and a regular join have no event time)")
 	}
 	if err := c.checkColumns(input); err != nil {
 		return nil, err

@@ -115,7 +115,7 @@ func TestRefused(t *testing.T) {
 		"a session window needs a gap above zero: with a gap of zero no two rows are in one session":                                    {Kind: window.Session, GapColumn: -1},
 		"a tumbling window needs a size above zero":                                                                                     {Kind: window.Tumbling},
 		"a sliding window needs a step above zero":                                                                                      {Kind: window.Sliding, Size: 10},
-		"the size of a cumulating window is a multiple of its step: 10µs is none of 3µs":                                             {Kind: window.Cumulating, Size: 10, Slide: 3},
+		"the size of a cumulating window is a multiple of its step: 10µs is none of 3µs":                                                {Kind: window.Cumulating, Size: 10, Slide: 3},
 		"a count window needs a count above zero":                                                                                       {Kind: window.CountTumbling},
 		"allowed lateness is for windows of event time, and not negative: windows of rows, of the clock and for ever have no late rows": {Kind: window.CountTumbling, Count: 1, Lateness: 1},
 		"a trigger that counts needs a number above zero":                                                                               {Kind: window.Global, Trigger: window.TriggerSpec{Kind: window.EveryCount}},
