@@ -1,6 +1,6 @@
 // Package core is turbo's vocabulary: types, schemas, vectors, batches, messages, and the contracts of operators,
 // sources, sinks and keyed state. It starts no goroutine and does no I/O. It may import memory,
-// internal/invariants and Arrow.
+// internal/{clock,invariants} and Arrow.
 //
 // Invariants:
 //

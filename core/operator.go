@@ -3,6 +3,7 @@ package core
 import (
 	"log/slog"
 
+	"turbo/internal/clock"
 	"turbo/memory"
 )
 
@@ -59,6 +60,8 @@ type OperatorContext struct {
 	SideSchemas []*Schema
 	// Wake makes the worker look at the operator again. Any goroutine may call it.
 	Wake func()
+	// Clock makes timers beside the worker, such as timeouts of requests; nil: the real one.
+	Clock clock.Clock
 }
 
 // Timed is an Operator that acts by processing time.
@@ -75,6 +78,12 @@ type Timed interface {
 type Waiter interface {
 	// Waiting reports that Resume can do nothing now.
 	Waiting() bool
+}
+
+// InFlight is an Operator whose functions run beside the worker.
+type InFlight interface {
+	// InFlight returns how many run, without those that wait for a timer of OperatorContext.Clock.
+	InFlight() int
 }
 
 // Counters counts rows of one operator, reader or writer instance. The worker that owns the instance writes them plainly;

@@ -50,11 +50,19 @@ func Source(at plan.Place, text string, record *core.Schema) (*plan.Source, erro
 	return source, b.report.Err()
 }
 
-// hasOwnSchema reports whether the source's connector knows its columns without being told.
+// hasOwnSchema reports whether the source's connector, or the format that it reads, knows its columns without being told.
 func hasOwnSchema(n *spec.Node) bool {
 	name := n.Get("connector")
 	if name == nil || !slices.Contains(connector.SourceNames(), name.Value) {
 		return false
+	}
+	format := n.Get("format")
+	if format != nil && format.Kind == spec.Map {
+		format = format.Get("type")
+	}
+	if format != nil && slices.Contains(connector.FormatNames(), format.Value) {
+		f := connector.LookupFormat(format.Value)
+		return f.OpenFile != nil || f.DefaultSchema != nil
 	}
 	return connector.LookupSource(name.Value).DefaultSchema != nil
 }

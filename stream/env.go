@@ -108,7 +108,8 @@ func caller() spec.Pos {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "turbo/stream.") || strings.HasSuffix(f.File, "_test.go") {
+		own := strings.HasPrefix(f.Function, "turbo/stream.") || strings.HasPrefix(f.Function, "turbo/stream/streamtest.")
+		if !own || strings.HasSuffix(f.File, "_test.go") {
 			return spec.Pos{File: filepath.Base(f.File), Line: f.Line, Column: 1}
 		}
 		if !more {

@@ -267,7 +267,7 @@ func (b *builder) open(t *task, s *stage, w int) error {
 	s.ctx = &core.OperatorContext{
 		ID: n.ID, Worker: w, Workers: b.g.Workers, KeyGroups: b.g.KeyGroups, Output: n.Schema, BatchRows: o.BatchRows,
 		Account: o.Memory.Account(b.g.Job + "/" + n.ID), Counters: &s.count, Log: o.Log,
-		Now: func() core.Time { return core.TimeOf(o.Clock.Now()) }, SideSchemas: n.Sides, Wake: b.a.workers[w].waker.Notify,
+		Now: func() core.Time { return core.TimeOf(o.Clock.Now()) }, SideSchemas: n.Sides, Wake: b.a.workers[w].waker.Notify, Clock: o.Clock,
 	}
 	for _, in := range n.Inputs {
 		for len(s.ctx.Inputs) <= in.Port {

@@ -148,6 +148,9 @@ func (a *Async) Waiting() bool {
 	return !a.requests.ready.Load() && !a.outs.some && (a.in == nil || !a.room())
 }
 
+// InFlight implements core.InFlight.
+func (a *Async) InFlight() int { return a.requests.inFlight() }
+
 // Due implements core.Timed: results are there.
 func (a *Async) Due() (core.Time, bool) { return 0, a.requests.ready.Load() }
 
@@ -234,6 +237,7 @@ func (r *requests) fallback(row Row, cause error, out *Output) (err error) {
 }
 
 var (
-	_ core.Timed  = (*Async)(nil)
-	_ core.Waiter = (*Async)(nil)
+	_ core.Timed    = (*Async)(nil)
+	_ core.Waiter   = (*Async)(nil)
+	_ core.InFlight = (*Async)(nil)
 )

@@ -302,6 +302,9 @@ func (l *Lookup) Waiting() bool {
 	return l.open > 0 || l.requests.running > 0 // begin has gone as far as it can
 }
 
+// InFlight implements core.InFlight.
+func (l *Lookup) InFlight() int { return l.requests.inFlight() }
+
 // Due implements core.Timed: results are there.
 func (l *Lookup) Due() (core.Time, bool) { return 0, l.requests.ready.Load() }
 
@@ -359,6 +362,7 @@ func (l *Lookup) Close() error {
 }
 
 var (
-	_ core.Timed  = (*Lookup)(nil)
-	_ core.Waiter = (*Lookup)(nil)
+	_ core.Timed    = (*Lookup)(nil)
+	_ core.Waiter   = (*Lookup)(nil)
+	_ core.InFlight = (*Lookup)(nil)
 )

@@ -52,7 +52,7 @@ type RequestConfig struct {
 	Side      int // the side output of SideRow
 	// Fallback emits what stands for a row whose request failed, to the operator's output. It is called by the worker.
 	Fallback func(row Row, err error, out *Output) error
-	Clock    clock.Clock // of timeouts and backoffs; nil: the real one
+	Clock    clock.Clock // of timeouts and backoffs; nil: that of the operator's context
 }
 
 func (c *RequestConfig) check(ctx *core.OperatorContext) error {
@@ -66,6 +66,9 @@ func (c *RequestConfig) check(ctx *core.OperatorContext) error {
 	}
 	if c.Capacity == 0 {
 		c.Capacity = 100
+	}
+	if c.Clock == nil {
+		c.Clock = ctx.Clock
 	}
 	if c.Clock == nil {
 		c.Clock = clock.Real()
@@ -119,6 +122,8 @@ type requests struct {
 	free    []*call
 	taken   []happened
 
+	sleeping atomic.Int64 // goroutines in sleep
+
 	ready  atomic.Bool // something has happened
 	mu     sync.Mutex
 	list   []happened
@@ -156,23 +161,22 @@ func (r *requests) start(c *call) {
 	c.running = true
 	r.running++
 	r.wg.Add(1)
-	go r.run(c, c.use)
-}
-
-// run is a call's goroutine.
-func (r *requests) run(c *call, use uint64) {
-	defer r.wg.Done()
-	ctx := r.base
+	use, ctx, cancel := c.use, r.base, context.CancelCauseFunc(func(error) {})
 	var timer clock.Timer
-	if r.config.Timeout > 0 {
-		var cancel context.CancelCauseFunc
+	if r.config.Timeout > 0 { // counted from here on, whenever the goroutine begins
 		ctx, cancel = context.WithCancelCause(r.base)
-		defer cancel(nil)
 		timer = r.config.Clock.AfterFunc(r.config.Timeout, func() {
 			cancel(ErrTimeout)
 			r.tell(happened{c, true, use})
 		})
 	}
+	go r.run(ctx, cancel, timer, c, use)
+}
+
+// run is a call's goroutine.
+func (r *requests) run(ctx context.Context, cancel context.CancelCauseFunc, timer clock.Timer, c *call, use uint64) {
+	defer r.wg.Done()
+	defer cancel(nil)
 	finished := false
 	defer func() { // also when user code calls Goexit
 		if !finished {
@@ -211,12 +215,7 @@ func (r *requests) attempts(ctx context.Context, c *call) error {
 		}
 		c.out.reset()
 		if wait > 0 {
-			t := r.config.Clock.NewTimer(wait)
-			select {
-			case <-t.C():
-			case <-ctx.Done():
-				t.Stop()
-			}
+			r.sleep(ctx, wait)
 			if ctx.Err() != nil {
 				continue
 			}
@@ -229,6 +228,27 @@ func (r *requests) attempts(ctx context.Context, c *call) error {
 		}
 	}
 }
+
+// sleep waits until d has passed, or ctx ends. Whoever moves a clock by hand sees that a sleeper wakes: it is none any more when the timer has fired.
+func (r *requests) sleep(ctx context.Context, d time.Duration) {
+	r.sleeping.Add(1)
+	over := make(chan struct{})
+	t := r.config.Clock.AfterFunc(d, func() {
+		r.sleeping.Add(-1)
+		close(over)
+	})
+	r.ctx.Wake() // one less is in flight
+	select {
+	case <-over:
+	case <-ctx.Done():
+		if t.Stop() {
+			r.sleeping.Add(-1)
+		}
+	}
+}
+
+// inFlight returns how many calls run, without those that sleep.
+func (r *requests) inFlight() int { return r.running - int(r.sleeping.Load()) }
 
 // attempt calls the user's function. An error that is final is not tried again.
 func (r *requests) attempt(ctx context.Context, c *call) (err error, final bool) {
