@@ -18,6 +18,7 @@ type sink struct {
 	from, format string
 	columns      []column
 	rowKind      bool
+	sql          bool // times are written as SQL does
 }
 
 // scenario is a random job: its specification, input, life, and what must come of it.
@@ -77,8 +78,8 @@ func (s *scenario) yaml(dir string, interval string) string {
 	for _, name := range s.sinkNames() {
 		k := s.sinks[name]
 		format := "{type: json, timestamps: epoch-millis}"
-		if k.format == "csv" {
-			format = "csv"
+		if k.format == "csv" || k.sql {
+			format = k.format
 		}
 		kinds := ""
 		if k.rowKind {

@@ -3,6 +3,7 @@ package property
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -196,5 +197,63 @@ func nested(r *rand.Rand, s *scenario, dir string) error {
 	s.what += fmt.Sprintf(", %s over %s", second.w.kind, first.w.kind)
 	s.tell = func(add func(string, int)) { add("nested", len(second.want.fired)) }
 	s.check = func(out map[string][]string, complete bool) error { return second.check(out["out"], complete) }
+	return nil
+}
+
+// joinedWindow is windows over a join. A pair of an interval join has the later of both times, one of a window join the last instant of the window.
+func joinedWindow(r *rand.Rand, s *scenario, dir string) error {
+	t, d := newTimes(r), newDomain(r)
+	newSettings(r, s, 0)
+	if err := freeSources(r, s, t, d, dir, 2, false); err != nil {
+		return err
+	}
+	j := newJoin(r, t, []string{"interval", "window"}[r.IntN(2)])
+	j.kind = "inner"
+	j.sidesOf(s.sources)
+	var results []row
+	add := func(l, x *row, ts int64) {
+		results = append(results, row{id: int64(len(results)), k: l.k, g: l.g, ts: ts, v: x.v, low: never, high: never})
+	}
+	at := "join_time"
+	if j.way == "interval" {
+		j.pairs(timed(j.sides[0]), timed(j.sides[1]), func(l, x *row) bool { return x.ts >= l.ts-j.before && x.ts <= l.ts+j.after }, func(l, x *row) string {
+			add(l, x, max(l.ts, x.ts))
+			return ""
+		})
+	} else {
+		at = "window_end"
+		for _, l := range timed(j.sides[0]) {
+			for _, x := range timed(j.sides[1]) {
+				if !j.equal(l, x) || !j.meets(l, x) {
+					continue
+				}
+				for _, w := range j.spans(l) {
+					if slices.Contains(j.spans(x), w) {
+						add(l, x, w.end-1)
+					}
+				}
+			}
+		}
+	}
+	over := &windowJob{w: newWindows(r, t), exact: true, columns: []column{countColumn, aggregates[1]}}
+	for over.w.kind == "sessionRow" {
+		over.w = newWindows(r, t)
+	}
+	over.want = newOracle(over.w)
+	for i := range results {
+		over.want.add(&results[i])
+	}
+	over.want.advance(ever)
+	var b strings.Builder
+	j.stream(&b, s.sources)
+	text := b.String()
+	b.Reset()
+	fmt.Fprintf(&b, "%s  pairs: {from: joined, select: {k: ka, g: ga, v: vb, at: %s}}\n", text[:strings.Index(text, "  result:")], at)
+	over.stream(&b, []*source{{name: "pairs"}})
+	s.streams = b.String()
+	s.sinks = map[string]*sink{"out": {from: "result", format: "json", columns: over.layout()}}
+	s.what = fmt.Sprintf("free %s over %s join", over.w.kind, j.way)
+	s.tell = func(add func(string, int)) { add("over joins", len(over.want.fired)) }
+	s.check = func(out map[string][]string, complete bool) error { return over.check(out["out"], complete) }
 	return nil
 }
