@@ -162,7 +162,7 @@ func TestRunThroughKillAndSignal(t *testing.T) {
 	if code := p.end(); code != -1 {
 		t.Errorf("killed: exit code %d", code)
 	}
-	has(t, must(t, exitDone, "status", state), "is not running; the next run goes on from its last checkpoint")
+	has(t, must(t, exitDone, "status", state), "is not running; the next run goes on from its last checkpoint", "  source numbers: in ", "  stream odd: in ", "filtered\n  sink out: in ")
 	has(t, must(t, exitFailed, "stop", state), "the job is not running")
 
 	p = start(t, "run", job)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"turbo/ckpt"
 	"turbo/internal/vfs"
+	"turbo/plan"
 	"turbo/run"
 	"turbo/server"
 )
@@ -220,10 +222,53 @@ func printStanding(w io.Writer, dir string, m *ckpt.Manifest) {
 		state = "has finished: its input was read to the end"
 	}
 	fmt.Fprintf(w, "job %s %s\n  checkpoint %d at %s, parallelism %d, state %s\n", m.Job, state, m.Checkpoint, m.Time.Local().Format(time.DateTime), m.Parallelism, size(m.Store.Bytes))
-	for _, t := range m.Totals {
-		c := t.Counters
-		fmt.Fprintf(w, "  %s: in %d, out %d%s\n", t.Operator, c.In, c.Out, drops(c))
+	for _, t := range labelled(m) {
+		if c := t.Counters; t.part || drops(c) != "" {
+			fmt.Fprintf(w, "  %s: in %d, out %d%s\n", t.label, c.In, c.Out, drops(c))
+		}
 	}
+}
+
+// total is what a manifest counts of an operator, with the label that the running job has for it.
+type total struct {
+	ckpt.OperatorCounters
+	label string
+	part  bool // of the signature: neither an exchange nor a calculation
+	rank  int
+}
+
+// labelled returns the totals of a manifest in the order of its plan, which the signature knows.
+func labelled(m *ckpt.Manifest) []total {
+	var signature plan.Signature
+	if json.Unmarshal(m.Plan.Signature, &signature) != nil {
+		signature = plan.Signature{}
+	}
+	sinks := max(slices.IndexFunc(signature.Parts, func(p plan.SignaturePart) bool { return p.Kind == "sink" }), 0)
+	out := make([]total, len(m.Totals))
+	for i, t := range m.Totals {
+		stream, _, _ := strings.Cut(t.Operator, "/")
+		out[i] = total{OperatorCounters: t, label: "stream " + stream, rank: 2 * sinks}
+		if strings.HasSuffix(t.Operator, "/exchange") {
+			out[i].label = "exchange " + t.Operator
+		}
+		for n, p := range signature.Parts {
+			of, _, _ := strings.Cut(p.ID, "/")
+			if of == stream && out[i].rank == 2*sinks {
+				out[i].rank = 2 * n // what comes before it: calculations, exchanges
+			}
+			if p.ID == t.Operator {
+				out[i].label, out[i].part, out[i].rank = p.Kind+" "+of, true, 2*n+1
+				break
+			}
+		}
+	}
+	if len(signature.Parts) == 0 { // then operators go by their identifiers
+		for i, t := range m.Totals {
+			out[i].label, out[i].part = t.Operator, true
+		}
+	}
+	slices.SortStableFunc(out, func(a, b total) int { return a.rank - b.rank })
+	return out
 }
 
 // standingReport is `status --json` of a job that is not running.

@@ -48,7 +48,7 @@ func summary(w io.Writer, p *run.Process, r supervisor.Result, err error) {
 			fmt.Fprintf(w, "  sink %s: %d rows written%s\n", n.Name, c.Out, hidden(n, c.Out))
 		default:
 			if d := drops(c); d != "" {
-				fmt.Fprintf(w, "  %s: %d rows%s\n", n.Common().ID, c.In, d)
+				fmt.Fprintf(w, "  %s: %d rows%s\n", labelOf(n), c.In, d)
 			}
 		}
 	}
@@ -127,4 +127,18 @@ func round(d time.Duration) time.Duration {
 		return d.Round(100 * time.Millisecond)
 	}
 	return d.Round(time.Millisecond)
+}
+
+// labelOf is what status calls a node that is neither a source nor a sink.
+func labelOf(n plan.Node) string {
+	name := n.Common().Name
+	switch n := n.(type) {
+	case *plan.Aggregate:
+		return "aggregate " + name
+	case *plan.Deduplicate:
+		return "deduplicate " + name
+	case *plan.Operator:
+		return n.Kind + " " + name
+	}
+	return "stream " + name
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,9 +94,9 @@ func plannedTimes(c *cobra.Command, f *jobFlags, arg string) map[string]*plan.Wa
 // pastReport is a report of a job as its last checkpoint saw it.
 func pastReport(m *ckpt.Manifest, marks map[string]*plan.Watermark) server.Report {
 	r := server.Report{Job: m.Job, Parallelism: m.Parallelism, Finished: m.Finished}
-	for _, t := range m.Totals {
+	for _, t := range labelled(m) {
 		k := t.Counters
-		r.Nodes = append(r.Nodes, server.Node{Node: t.Operator, Label: labelOf(t.Operator), In: k.In, Out: k.Out, Filtered: k.Filtered, Deduplicated: k.Deduplicated,
+		r.Nodes = append(r.Nodes, server.Node{Node: t.Operator, Label: t.label, In: k.In, Out: k.Out, Filtered: k.Filtered, Deduplicated: k.Deduplicated,
 			Late: k.Late, NoTime: k.NoTime, Skipped: k.Skipped, DeadLettered: k.DeadLettered})
 	}
 	for _, s := range m.Sources {
@@ -127,14 +126,4 @@ func pastReport(m *ckpt.Manifest, marks map[string]*plan.Watermark) server.Repor
 		r.Sources = append(r.Sources, x)
 	}
 	return r
-}
-
-// labelOf guesses what status calls an operator of that identifier.
-func labelOf(id string) string {
-	for suffix, kind := range map[string]string{"/source": "source ", "/sink": "sink ", "/window": "window ", "/aggregate": "aggregate ", "/deduplicate": "deduplicate "} {
-		if name, ok := strings.CutSuffix(id, suffix); ok {
-			return kind + name
-		}
-	}
-	return "stream " + id
 }
