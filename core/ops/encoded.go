@@ -1,10 +1,13 @@
 package ops
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
 	"turbo/core"
+	"turbo/state"
 )
 
 // encoding is an aggregate whose state is bytes: a folder or an appender.
@@ -89,7 +92,7 @@ func (a *encoded) update(in *core.Vector, r Rows) error {
 func (a *encoded) addRows(slot uint32, in *core.Vector, rows []int32) error {
 	if e, ok := a.encoding.(appender); ok {
 		a.buffer = e.more(a.buffer[:0], a.table.Null(slot, a.field), in, rows)
-		return a.table.AppendBytes(slot, a.field, a.buffer)
+		return written(a.table.AppendBytes(slot, a.field, a.buffer))
 	}
 	made, changed, err := a.encoding.(folder).fold(a.buffer[:0], a.table.BytesAt(slot, a.field), in, rows)
 	if err != nil {
@@ -105,7 +108,7 @@ func (a *encoded) store(slot uint32, made []byte, changed bool) error {
 	if a.buffer = made; cap(made) > 1<<20 {
 		a.buffer = nil
 	}
-	return a.table.SetBytes(slot, a.field, made)
+	return written(a.table.SetBytes(slot, a.field, made))
 }
 
 func (a *encoded) merge(dst []uint32, from accumulator, src []uint32) error {
@@ -131,7 +134,7 @@ func (a *encoded) mergeState(slot uint32, other []byte) error {
 	switch e := a.encoding.(type) {
 	case appender:
 		a.buffer = e.moreOf(a.buffer[:0], other)
-		return a.table.AppendBytes(slot, a.field, a.buffer)
+		return written(a.table.AppendBytes(slot, a.field, a.buffer))
 	case inPlacer:
 		if own := a.table.OwnBytes(slot, a.field); own != nil && e.mergeInPlace(own, other) {
 			return nil
@@ -142,6 +145,14 @@ func (a *encoded) mergeState(slot uint32, other []byte) error {
 		return err
 	}
 	return a.store(slot, made, changed)
+}
+
+// written is the error of a state that could not be written: of one that is too long, trying again does not help.
+func written(err error) error {
+	if errors.Is(err, state.ErrTooLarge) {
+		return core.Permanent(fmt.Errorf("%w: this is all that a key can hold, so aggregate by finer keys, over shorter windows, or approximately", err))
+	}
+	return err
 }
 
 func (a *encoded) clear(slots []uint32) {

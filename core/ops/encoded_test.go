@@ -37,7 +37,7 @@ func (n numbered) results(t *testing.T, account *memory.Account, calls []ops.Cal
 	numbers := n.Ints(0)
 	err := n.Scan(func(slots []uint32) error {
 		for _, s := range slots {
-			vectors := emitOne(t, mergeTable{n.Table, n.Accumulators}, account, calls, typ, s)
+			vectors := emitOne(t, mergeTable(n), account, calls, typ, s)
 			for int64(len(out)) <= numbers.At(s) {
 				out = append(out, "")
 			}
