@@ -302,6 +302,8 @@ func (s *Source) take(sp *split) (worker int) {
 // resolve returns the position of each partition to read: restored ones are checked against the log, others follow start and stop.
 func (s *Source) resolve(ctx context.Context, l *topicLog, partitions []partitionKey, restored []core.SplitState) (map[partitionKey]Position, error) {
 	positions := make(map[partitionKey]Position, len(partitions))
+	stopOf := s.stop.stopOf(l)
+	bounds := restored == nil // they are to be fixed
 	for _, r := range restored {
 		topic, partition, err := ParseSplitID(r.ID)
 		if err != nil {
@@ -327,9 +329,19 @@ func (s *Source) resolve(ctx context.Context, l *topicLog, partitions []partitio
 				return nil, err
 			}
 		}
+		switch { // the job's "stop" may have been changed
+		case !s.Bounded():
+			position.Stop = NoStop
+		case position.Stop == NoStop:
+			stop, err := stopOf(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			position.Stop, bounds = max(stop, position.Offset), true
+		}
 		positions[p] = position
 	}
-	if restored != nil && s.Bounded() {
+	if !bounds && s.Bounded() {
 		return positions, nil // what is new was not there when the bounds were fixed
 	}
 	startOf := l.start
@@ -339,7 +351,6 @@ func (s *Source) resolve(ctx context.Context, l *topicLog, partitions []partitio
 			return nil, err
 		}
 	}
-	stopOf := s.stop.stopOf(l)
 	for _, p := range partitions {
 		if _, ok := positions[p]; ok {
 			continue

@@ -167,6 +167,31 @@ func TestBounded(t *testing.T) {
 	}
 }
 
+// The job's "stop" may change while it has state: bounds come, and go.
+func TestStopChangesAfterRestore(t *testing.T) {
+	r := newRig(t, topics("a:2"))
+	r.produce("a", 0, "1", "2", "3")
+	run := r.open("topic: a", nil)
+	run.untilRows(3)
+	state := run.snapshot()
+	run.close()
+	r.produce("a", 1, "4")
+	run = r.open("topic: a; stop: end", state)
+	run.untilEnd()
+	state = run.snapshot()
+	if got := positions(state); got != "a/0=3/3 a/1=1/1" || run.rows != 1 {
+		t.Errorf("bounded now: %s, %d rows", got, run.rows)
+	}
+	run.close()
+	r.produce("a", 0, "5")
+	run = r.open("topic: a", state)
+	run.untilRows(1)
+	if got := positions(run.snapshot()); got != "a/0=4 a/1=1" {
+		t.Errorf("unbounded again: %s", got)
+	}
+	run.close()
+}
+
 func TestStartAndStop(t *testing.T) {
 	r := newRig(t, topics("a:2"))
 	base := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
