@@ -71,6 +71,12 @@ func (v *verification) source(ctx context.Context, j *job.Job) error {
 	}
 	v.log()
 	known := v.counts(whole)
+	if programs := v.Ledger.Programs; compare != nil && len(programs) > 0 && (len(programs) > 1 || programs[0].Computes != sink.Computes) {
+		reason, compare = "they were made by other filters or columns than those of the spec", nil
+		if n := len(programs); n > 1 {
+			reason = fmt.Sprintf("the job's filters or columns were changed while it has this state, at checkpoint %d", programs[n-1].From)
+		}
+	}
 	if compare == nil {
 		v.note("rows cannot be compared with records: %s", reason)
 		return nil

@@ -45,6 +45,8 @@ type CommitInfo struct {
 	// Balance counts the rows between Previous and Checkpoint on the way to this sink. It is nil when an operator on
 	// the way is no pass-through (an aggregate), and then no balance can be drawn.
 	Balance *Balance
+	// Computes is a digest of the expressions on the way to this sink: rows of checkpoints with another one were made by another program.
+	Computes string
 }
 
 // Balance is the sum that must hold for a pass-through job: Read = Written + Filtered + Deduplicated + DeadLettered + Skipped + Late.

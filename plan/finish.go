@@ -12,6 +12,9 @@ import (
 // exchanges, decides row kinds and balances, and resolves column indexes. It is called once.
 func (p *Plan) Finish() {
 	p.expressions = p.written() // the rules put them together
+	for _, s := range p.Sinks {
+		s.Computes = digest(s)
+	}
 	p.fuse()
 	p.prune()
 	p.fuse() // pruning leaves projections that do nothing

@@ -191,6 +191,8 @@ type Sink struct {
 	// drawn, and then Unbalanced says why. Set by Finish.
 	Balance    []string
 	Unbalanced string
+	// Computes is a digest of the filters and columns on the way to this sink, as they were written. Set by Finish.
+	Computes string
 }
 
 // Plan is a job.

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -160,6 +163,22 @@ func (p *Plan) written() []Expression {
 		}
 	}
 	return out
+}
+
+// digest is a short hash of the filters and columns before a sink.
+func digest(s *Sink) string {
+	h := sha256.New()
+	for _, n := range (&Plan{Sinks: []*Sink{s}}).Nodes() {
+		if c, ok := n.(*Calc); ok {
+			for _, e := range c.Conditions {
+				fmt.Fprintf(h, "%q\n", oneLine(e.Text))
+			}
+			for _, column := range c.Columns {
+				fmt.Fprintf(h, "%q %q\n", column.Name, oneLine(column.Expr.Text))
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // fed adds the nodes behind n that keep state of rows.

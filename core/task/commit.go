@@ -28,6 +28,7 @@ func (c Committer) Commit(ctx context.Context, m *ckpt.Manifest) error {
 // from them when that is a pass-through. A sink that the checkpoint does not have begins there, with nothing.
 func (g *Graph) CommitInfo(sink *Node, m *ckpt.Manifest) core.CommitInfo {
 	info := m.CommitInfo()
+	info.Computes = sink.Computes
 	if !m.Has(sink.ID) { // the sink is new: this checkpoint is where it begins, and it has nothing of it
 		info.Previous, info.Sources = 0, nil
 		if sink.PassThrough {

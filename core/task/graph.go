@@ -69,6 +69,7 @@ type Node struct {
 	DeadLetters *Node      // of a source: the sink node that takes its dead letters; not among anyone's Inputs
 	// PassThrough says that a sink's rows are those of its sources less the counted drops: its ledger draws a balance.
 	PassThrough bool
+	Computes    string // of a sink: for core.CommitInfo
 }
 
 // Input is an edge into a node.

@@ -203,7 +203,7 @@ func (s *Sink) commit(info core.CommitInfo, list []committable) error {
 	if last := state.Last; last != nil && info.Checkpoint < last.Checkpoint {
 		return s.errorf("checkpoint %d is committed after checkpoint %d; the output of newer checkpoints must be withdrawn first", info.Checkpoint, last.Checkpoint)
 	}
-	c := &ledger.Commit{Checkpoint: info.Checkpoint, Previous: info.Previous, Time: info.Time, Final: info.Final, Sources: info.Sources, Balance: info.Balance}
+	c := &ledger.Commit{Checkpoint: info.Checkpoint, Previous: info.Previous, Time: info.Time, Final: info.Final, Sources: info.Sources, Balance: info.Balance, Computes: info.Computes}
 	again := state.Last != nil && state.Last.Checkpoint == info.Checkpoint
 	for _, part := range list {
 		for _, f := range part.Sealed {

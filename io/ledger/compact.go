@@ -159,6 +159,9 @@ func continues(c, next *Commit) bool {
 	if next.Balance != nil && !next.Balance.Holds() || c.Balance != nil && !c.Balance.Holds() || (c.Balance == nil) != (next.Balance == nil) {
 		return false
 	}
+	if c.Computes != next.Computes {
+		return false
+	}
 	to := map[Split]string{}
 	for _, r := range c.Sources {
 		to[Split{r.Source, r.Split}] = string(r.To)

@@ -45,9 +45,10 @@ type Commit struct {
 	Final      bool               `json:"final,omitempty"`
 	Sources    []core.SourceRange `json:"sources,omitempty"`
 	Balance    *core.Balance      `json:"balance,omitempty"`
-	Files      []File             `json:"files,omitempty"` // made visible by this checkpoint
-	Open       []File             `json:"open,omitempty"`  // still hidden, with their durable prefix
-	Folded     int                `json:"folded,omitzero"` // so many older commits of the run are in this one
+	Computes   string             `json:"computes,omitempty"` // see core.CommitInfo
+	Files      []File             `json:"files,omitempty"`    // made visible by this checkpoint
+	Open       []File             `json:"open,omitempty"`     // still hidden, with their durable prefix
+	Folded     int                `json:"folded,omitzero"`    // so many older commits of the run are in this one
 }
 
 // Withdrawal makes the commits of the current run after a checkpoint void.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -64,6 +65,7 @@ type Report struct {
 	Counted     bool          `json:"counted"`            // rows were counted by reading, not taken from the ledger
 	Balance     *core.Balance `json:"balance,omitempty"`  // of the newest run; nil when none can be drawn
 	Sources     []Range       `json:"sources,omitempty"`  // what the newest run covers
+	Programs    []Program     `json:"programs,omitempty"` // what made the newest run's rows, in order; none: not known
 	Torn        int64         `json:"torn,omitempty"`     // bytes of an unfinished entry at the ledger's end
 	Problems    []Problem     `json:"problems,omitempty"` //
 }
@@ -74,6 +76,12 @@ type Range struct {
 	Split  string `json:"split"`
 	From   []byte `json:"from"`
 	To     []byte `json:"to"`
+}
+
+// Program says which expressions (core.CommitInfo.Computes) made the rows from a checkpoint on.
+type Program struct {
+	From     uint64 `json:"from"` // the first checkpoint
+	Computes string `json:"computes"`
 }
 
 // OK reports whether nothing was found.
@@ -157,11 +165,15 @@ func (v *verifier) entry(e *Entry) error {
 	switch {
 	case e.Begin != nil:
 		v.report.Runs++
-		v.from = map[Split][]byte{}
+		v.from, v.report.Programs = map[Split][]byte{}, nil
 	case e.Withdraw != nil:
 		v.report.Withdrawals++
+		v.report.Programs = slices.DeleteFunc(v.report.Programs, func(p Program) bool { return p.From > e.Withdraw.After })
 	case e.Commit != nil:
 		c := e.Commit
+		if n := len(v.report.Programs); c.Computes != "" && (n == 0 || v.report.Programs[n-1].Computes != c.Computes) {
+			v.report.Programs = append(v.report.Programs, Program{c.Checkpoint, c.Computes})
+		}
 		if b := c.Balance; b != nil && !b.Holds() {
 			v.problem(Problem{Kind: Unbalanced, Checkpoint: c.Checkpoint, Detail: fmt.Sprintf(
 				"read %d, but written %d + filtered %d + deduplicated %d + dead-lettered %d + skipped %d + late %d",

@@ -227,7 +227,7 @@ func (b *builder) sink(n *plan.Sink) error {
 	if _, err := n.Spec.New(ctx); err != nil {
 		return err
 	}
-	b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil,
+	b.put(&task.Node{ID: n.ID, Label: "sink " + n.Name, Schema: n.Schema, Inputs: inputs, PassThrough: n.Balance != nil, Computes: n.Computes,
 		Sink: func() (core.Sink, error) { return n.Spec.New(ctx) }})
 	return nil
 }
