@@ -91,6 +91,14 @@ func init() {
 	})
 }
 
+// TestUserAggregateIsNoScalar: in a filter, the program's function is called what it is.
+func TestUserAggregateIsNoScalar(t *testing.T) {
+	_, err := job.Parse([]byte(strings.ReplaceAll(aggregateSpec, "emit: every-row", "filter: fussy(v) > 1")), job.Options{File: "job.yaml"})
+	if err == nil || !strings.Contains(err.Error(), "FUSSY is an aggregate function, which cannot stand in a scalar expression") {
+		t.Error(err)
+	}
+}
+
 // ExampleRegisterAggregate: the function is called as those of SQL are.
 func ExampleRegisterAggregate() {
 	// In an init function:

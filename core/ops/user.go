@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"turbo/core"
+	"turbo/core/expr"
 	"turbo/state"
 )
 
@@ -86,6 +87,7 @@ func RegisterAggregate(u UserAggregate) error {
 	}
 	list = append(list, s)
 	user.Store(&list)
+	expr.ReserveAggregates(u.Name)
 	return nil
 }
 
