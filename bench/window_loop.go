@@ -80,25 +80,57 @@ func (t *windowTable) add(b *handTimed) {
 	}
 }
 
-type windowWorker struct {
+// timedSender scatters one worker's rows.
+type timedSender struct {
 	in       timedInput
-	left, at int
+	left, at int // batches of input still to scatter, and where in it
 	shift    int64
 	greatest int64
 	open     [windowWorkers]*handTimed
 	to       [windowWorkers]*handRing[handTimed]
-	from     [windowWorkers]*handRing[handTimed]
-	back     [windowWorkers]*handRing[handTimed]
-	giving   [windowWorkers]*handRing[handTimed]
-	marks    [windowWorkers]int64
-	next     int64 // end of the next window to come out
-	table    windowTable
-	out      windowResults
+	back     [windowWorkers]*handRing[handTimed] // empty batches from the receivers
+	flushed  bool
 	hashes   [handBatch / 2]uint64
-	k, e, s  [handBatch]int64
 }
 
-func (w *windowWorker) fresh(r int) *handTimed {
+// timedReceiver is where rows come in.
+type timedReceiver struct {
+	from   [windowWorkers]*handRing[handTimed]
+	giving [windowWorkers]*handRing[handTimed] // empty batches to the senders
+	marks  [windowWorkers]int64
+}
+
+// connect makes the rings between all senders and receivers.
+func connect(senders [windowWorkers]*timedSender, receivers [windowWorkers]*timedReceiver) {
+	for s := range senders {
+		for r := range receivers {
+			way, back := new(handRing[handTimed]), new(handRing[handTimed])
+			senders[s].to[r], receivers[r].from[s] = way, way
+			senders[s].back[r], receivers[r].giving[s] = back, back
+			senders[s].open[r] = new(handTimed)
+		}
+	}
+}
+
+// low is the least of the senders' greatest times.
+func (w *timedReceiver) low() int64 {
+	low := int64(math.MaxInt64)
+	for _, m := range w.marks {
+		low = min(low, m)
+	}
+	return low
+}
+
+type windowWorker struct {
+	timedSender
+	timedReceiver
+	next    int64 // end of the next window to come out
+	table   windowTable
+	out     windowResults
+	k, e, s [handBatch]int64
+}
+
+func (w *timedSender) fresh(r int) *handTimed {
 	if b := w.back[r].pop(); b != nil {
 		b.n = 0
 		return b
@@ -106,7 +138,8 @@ func (w *windowWorker) fresh(r int) *handTimed {
 	return new(handTimed)
 }
 
-func (w *windowWorker) scatter() bool {
+// scatter deals one batch of input; it reports false when a ring is full.
+func (w *timedSender) scatter() bool {
 	for r, b := range w.open {
 		if b.n > handBatch/2 {
 			b.mark = w.greatest
@@ -147,14 +180,26 @@ func (w *windowWorker) scatter() bool {
 	return true
 }
 
+// flush sends what is left behind the last input; it reports whether it has sent something.
+func (w *timedSender) flush() (moved bool) {
+	w.flushed = true
+	for r, b := range w.open {
+		if b != nil && b.n > 0 {
+			b.mark = w.greatest
+			if w.to[r].push(b) {
+				w.open[r], moved = nil, true
+			} else {
+				w.flushed = false
+			}
+		}
+	}
+	return moved
+}
+
 func (w *windowWorker) consume(sender int, b *handTimed) {
 	w.table.add(b)
 	w.marks[sender] = b.mark
-	low := int64(math.MaxInt64)
-	for _, m := range w.marks {
-		low = min(low, m)
-	}
-	for low-disorder-1 >= w.next-1 {
+	for low := w.low(); low-disorder-1 >= w.next-1; {
 		w.speak()
 	}
 }
@@ -180,7 +225,6 @@ func (w *windowWorker) speak() {
 }
 
 func (w *windowWorker) run(total int64, taken *atomic.Int64) {
-	flushed := false
 	for {
 		moved := false
 		for s := range w.from {
@@ -194,18 +238,8 @@ func (w *windowWorker) run(total int64, taken *atomic.Int64) {
 		switch {
 		case w.left > 0:
 			moved = w.scatter() || moved
-		case !flushed:
-			flushed = true
-			for r, b := range w.open {
-				if b != nil && b.n > 0 {
-					b.mark = w.greatest
-					if w.to[r].push(b) {
-						w.open[r] = nil
-					} else {
-						flushed = false
-					}
-				}
-			}
+		case !w.flushed:
+			moved = w.flush() || moved
 		}
 		if !moved {
 			if taken.Load() == total {
@@ -228,16 +262,14 @@ func (w *windowWorker) rest() {
 func windowLoop(input []timedInput, repeat int) (Run, windowResults, error) {
 	var workers [windowWorkers]*windowWorker
 	for i := range workers {
-		workers[i] = &windowWorker{in: input[i], left: repeat, next: windowSize, table: windowTable{entries: make([]handWindow, 1024), mask: 1023}}
+		workers[i] = &windowWorker{timedSender: timedSender{in: input[i], left: repeat}, next: windowSize, table: windowTable{entries: make([]handWindow, 1024), mask: 1023}}
 	}
-	for s := range workers {
-		for r := range workers {
-			way, back := new(handRing[handTimed]), new(handRing[handTimed])
-			workers[s].to[r], workers[r].from[s] = way, way
-			workers[s].back[r], workers[r].giving[s] = back, back
-			workers[s].open[r] = new(handTimed)
-		}
+	var senders [windowWorkers]*timedSender
+	var receivers [windowWorkers]*timedReceiver
+	for i, w := range workers {
+		senders[i], receivers[i] = &w.timedSender, &w.timedReceiver
 	}
+	connect(senders, receivers)
 	total := int64(len(input[0].keys)) * windowWorkers * int64(repeat)
 	old := runtime.GOMAXPROCS(windowWorkers + 1)
 	defer runtime.GOMAXPROCS(old)
