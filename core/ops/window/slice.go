@@ -34,6 +34,7 @@ type sliced struct {
 	ctx     *core.OperatorContext
 	table   *state.Table // keys, chunk -> bits, accumulators of each slice, total
 	bits    int          // field, when k > 1
+	fields  int          // of a slice's accumulators
 	slice   []*ops.Accumulators
 	total   *ops.Accumulators // of the slices [0, chunk.done); windows of several slices only
 	clock   *state.Table      // key group -> watermark
@@ -52,6 +53,8 @@ type sliced struct {
 	fired     int64 // the last window of which everything up to it has fired
 	target    int64 // fire up to it
 	closed    int64 // the last window that takes no more rows
+
+	partials *partials // nil: none
 
 	input input
 	fire  firing
@@ -141,10 +144,11 @@ func (s *sliced) Open(ctx *core.OperatorContext) error {
 	}
 	s.watermark = core.MinTime
 	fields := ops.StateFields(s.config.Calls, in)
-	s.k = chunkSlices(&s.cut, len(fields))
+	s.k, s.fields = chunkSlices(&s.cut, len(fields)), len(fields)
 	if err := s.openTables(in, fields); err != nil {
 		return err
 	}
+	s.partials = partialsOf(s, in)
 	s.input.open(s, in)
 	s.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 4)
 	s.kinds, s.lateCol = constant(ctx, KindFinal), constant(ctx, KindLate)
@@ -282,6 +286,9 @@ func (s *sliced) Close() error {
 	s.kinds, s.lateCol = nil, nil
 	s.input.close()
 	s.scratch.close()
+	if s.partials != nil {
+		s.partials.close(s)
+	}
 	if s.directory != nil && s.directory.table != nil {
 		s.directory.table.Close()
 	}

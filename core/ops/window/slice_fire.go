@@ -57,6 +57,9 @@ func (s *sliced) Resume(out core.Emitter) (more bool, err error) {
 		case s.input.batch != nil:
 			err = s.rows()
 		default:
+			if err := s.flushBefore(s.cut.last(s.target)); err != nil {
+				return false, err
+			}
 			k, ok := s.nextWindow()
 			if !ok {
 				s.fired = max(s.fired, s.target)

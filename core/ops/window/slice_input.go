@@ -225,6 +225,12 @@ func (s *sliced) block(from, to int) error {
 	low, high := extremes(times, nil, 0, n)
 	ids := in.ids[:n]
 	least, most := in.cut.slices(times, low, high, ids)
+	fired := low < s.cut.end(s.fired)-in.shift
+	if s.partials != nil && !fired {
+		if done, err := s.partial(from, to, sel, ids, least, most); done || err != nil {
+			return err
+		}
+	}
 	one := s.place(from, sel, ids, least, most)
 	slots := in.slots[:n]
 	made, err := s.find(from, to, sel, slots)
@@ -239,7 +245,6 @@ func (s *sliced) block(from, to int) error {
 			return err
 		}
 	}
-	fired := low < s.cut.end(s.fired)-in.shift
 	running := fired && s.directory != nil && s.directory.running != nil
 	if running { // rows of slices that the running totals have: out with these, in again below
 		if err := s.retractSome(slots, ids); err != nil {

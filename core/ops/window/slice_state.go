@@ -13,6 +13,7 @@ type scratch struct {
 	src, dst, distinct, more []uint32
 	at                       []int32
 	groups                   []int32
+	made                     []bool
 	hashes                   []uint64
 	keys                     []*core.Vector // columns of the key's types, and one of chunks
 }
