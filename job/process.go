@@ -20,7 +20,7 @@ func (b *builder) process(of *named, c *connector.Config, in plan.Node) (plan.No
 	}
 	f := plan.LookupFunction(name)
 	if f == nil {
-		b.report.Errorf(p.ValuePosition("function"), "%s.function: the program has no function %q%s", p.Path(), name, spec.Suggest(name, plan.Functions()))
+		b.report.Errorf(p.ValuePosition("function"), "%s.function: the program has no function %q%s", p.Path(), name, registered(name, plan.Functions(), "RegisterFunc"))
 		return nil, nil
 	}
 	options := map[string]string{}
@@ -45,4 +45,12 @@ func (b *builder) process(of *named, c *connector.Config, in plan.Node) (plan.No
 	}
 	of.sides = sides
 	return out, nil
+}
+
+// registered suggests a name that the program has registered, or says how it gets one.
+func registered(name string, known []string, by string) string {
+	if len(known) == 0 {
+		return ": this one has none; a program of your own registers it by stream." + by + " (docs/api.md)"
+	}
+	return spec.Suggest(name, known)
 }

@@ -267,7 +267,7 @@ func (b *builder) trigger(c *connector.Config, w *plan.Window) {
 	case "function":
 		f := plan.TriggerFunction(c.String(kind))
 		if f == nil {
-			b.report.Errorf(c.ValuePosition(kind), "%s.function: the program has no trigger %q%s", c.Path(), c.String(kind), spec.Suggest(c.String(kind), plan.TriggerFunctions()))
+			b.report.Errorf(c.ValuePosition(kind), "%s.function: the program has no trigger %q%s", c.Path(), c.String(kind), registered(c.String(kind), plan.TriggerFunctions(), "RegisterTrigger"))
 		}
 		t.Kind, t.Custom = window.CustomTrigger, f
 	case "type":

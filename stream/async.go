@@ -9,6 +9,7 @@ import (
 
 	"turbo/core"
 	"turbo/core/ops/process"
+	"turbo/internal/spec"
 	"turbo/plan"
 )
 
@@ -47,11 +48,33 @@ func AsyncWait[In, Out any](s *Stream[In], name string, how Async, f func(ctx co
 			return nil
 		}
 		return process.NewAsync(config)
-	})
+	}, how.lines()...)
+}
+
+// lines are what EXPLAIN says of the requests.
+func (how Async) lines() (out [][2]string) {
+	capacity := how.Capacity
+	if capacity == 0 {
+		capacity = 100
+	}
+	text := fmt.Sprintf("%d at a time for each worker, results as they come", capacity)
+	if how.Ordered {
+		text = fmt.Sprintf("%d at a time for each worker, results in the order of the rows", capacity)
+	}
+	if how.Timeout > 0 {
+		text += ", each at most " + spec.FormatDuration(how.Timeout)
+	}
+	if how.Retry.Attempts > 1 {
+		text += fmt.Sprintf(", up to %d attempts", how.Retry.Attempts)
+	}
+	if how.Drop {
+		text += ", rows of failed ones are dropped"
+	}
+	return [][2]string{{"requests", text}, {"waits", "a watermark, a barrier and the end of input pass when all requests before them are answered"}}
 }
 
 // operator1 puts an operator of one input on a stream, that gives rows of Out.
-func operator1[In, Out any](s *Stream[In], name, kind string, make1 func(in, out *codec) core.Operator) *Stream[Out] {
+func operator1[In, Out any](s *Stream[In], name, kind string, make1 func(in, out *codec) core.Operator, lines ...[2]string) *Stream[Out] {
 	at := s.env.place(name)
 	if s.node == nil {
 		return broken[Out](s.env)
@@ -65,12 +88,12 @@ func operator1[In, Out any](s *Stream[In], name, kind string, make1 func(in, out
 	if err != nil {
 		return result[Out](s.env, at, nil, err)
 	}
-	spec := &function{at: at, needs: [][]string{columnsOf[In]()}}
-	spec.bind = func(inputs []*core.Schema) (plan.Bound, error) {
+	f := &function{at: at, needs: [][]string{columnsOf[In]()}, lines: lines}
+	f.bind = func(inputs []*core.Schema) (plan.Bound, error) {
 		in, err := newCodec(reflect.TypeFor[In](), inputs[0])
 		return plan.Bound{Output: output, New: func() core.Operator { return make1(in, out) }}, err
 	}
-	o, err := plan.NewOperator(at, kind, &plan.Operator{Kind: kind, Ports: make([]plan.Port, 1), Spec: spec, Unbalanced: name + " makes any number of rows of one"}, s.node)
+	o, err := plan.NewOperator(at, kind, &plan.Operator{Kind: kind, Ports: make([]plan.Port, 1), Spec: f, Unbalanced: name + " makes any number of rows of one"}, s.node)
 	return result[Out](s.env, at, o, err)
 }
 

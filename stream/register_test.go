@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"turbo/job"
 	"turbo/run"
@@ -27,6 +28,31 @@ func init() {
 		stream.Further(o, "high", high)
 		return stream.Map(low, "double", func(r *reading) (reading, error) { return reading{r.K, 2 * r.V}, nil })
 	})
+}
+
+// TestAsyncInExplain: EXPLAIN says how requests are made, and what waits for them.
+func TestAsyncInExplain(t *testing.T) {
+	stream.RegisterFunc("ask-test", func(in *stream.Stream[reading], o *stream.Options) *stream.Stream[reading] {
+		return stream.AsyncWait(in, "ask", stream.Async{Capacity: 50, Ordered: true, Timeout: time.Second, Retry: stream.Retry{Attempts: 3}, Drop: true},
+			func(_ context.Context, r *reading, emit func(reading)) error { emit(*r); return nil })
+	})
+	j, err := job.Parse([]byte(`name: ask
+sources: {in: {connector: file, path: in.csv, format: csv, schema: {k: STRING NOT NULL, v: BIGINT NOT NULL}}}
+streams: {asked: {from: in, process: {function: ask-test}}}
+sinks: {out: {from: asked, connector: file, path: out, format: csv}}
+`), job.Options{File: "job.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := j.Plan.Explain()
+	for _, want := range []string{
+		"async asked/ask <- [1]\n      requests     50 at a time for each worker, results in the order of the rows, each at most 1s, up to 3 attempts, rows of failed ones are dropped\n",
+		"      waits        a watermark, a barrier and the end of input pass when all requests before them are answered\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
 }
 
 const processSpec = `name: process
