@@ -1,11 +1,11 @@
 // Package property runs whole random jobs and compares what they make visible with naive loops. It consists of tests only.
 //
-//	go test ./test/property                          some sixty jobs
+//	go test ./test/property                          some seventy jobs
 //	go test ./test/property -seed 812 -runs 1 -v     one job again
 //	go test ./test/property -seed 1000 -runs 500     a soak
 //
 // A seed makes a job specification (windows, triggers, evictors, lateness, joins, deduplication, unions, windows over windows), its input files with rows
-// out of order, late rows and nulls, the engine's settings, and a life: at which points the job is stopped with a last checkpoint, cancelled or killed
+// out of order, late rows and nulls, the engine's settings, and a life: at which points the job is stopped with a last checkpoint, fails, is cancelled or killed
 // (SIGKILL, in a process of its own), and with which parallelism it goes on. The job runs through package run on the real file system. What it
 // wrote is read by test/visible, and the oracle is written from the semantics that Flink documents, a row at a time, over maps; neither shares code with turbo.
 //

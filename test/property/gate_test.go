@@ -17,10 +17,14 @@ type gate struct {
 	mu     sync.Mutex
 	moved  sync.Cond
 	limits map[string]int64 // by path; a file without one is closed
+	broken int              // how often it was
 	closed bool
 }
 
-var errGate = errors.New("the gate is closed: the job's attempt is over")
+var (
+	errGate   = errors.New("the gate is closed: the job's attempt is over")
+	errBroken = errors.New("a disk that fails for a moment")
+)
 
 func newGate(dir string) *gate {
 	g := &gate{FS: vfs.OS(), dir: dir, limits: map[string]int64{}}
@@ -46,17 +50,29 @@ func (g *gate) close() {
 	g.moved.Broadcast()
 }
 
-// wait returns the limit of a file once it is beyond off.
-func (g *gate) wait(path string, off int64) (int64, error) {
+// fail makes all files that are open fail, and shuts the others again.
+func (g *gate) fail() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for !g.closed && g.limits[path] <= off {
+	clear(g.limits)
+	g.broken++
+	g.moved.Broadcast()
+}
+
+// wait returns the limit of a file once it is beyond off.
+func (g *gate) wait(f *gated, off int64) (int64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for !g.closed && g.broken == f.broken && g.limits[f.Name()] <= off {
 		g.moved.Wait()
 	}
-	if g.closed {
+	switch {
+	case g.closed:
 		return 0, errGate
+	case g.broken != f.broken:
+		return 0, errBroken
 	}
-	return g.limits[path], nil
+	return g.limits[f.Name()], nil
 }
 
 // Open implements vfs.FS.
@@ -65,18 +81,21 @@ func (g *gate) Open(name string) (vfs.File, error) {
 	if err != nil || !strings.HasPrefix(name, g.dir) {
 		return f, err
 	}
-	return &gated{File: f, gate: g}, nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &gated{File: f, gate: g, broken: g.broken}, nil
 }
 
 // gated is a file of the input. Sources read it by ReadAt.
 type gated struct {
 	vfs.File
-	gate *gate
+	gate   *gate
+	broken int // as the gate's, or it fails
 }
 
 // ReadAt reads less than is asked for when the limit is near, without an error: io.SectionReader passes that on as a short read.
 func (f *gated) ReadAt(p []byte, off int64) (int, error) {
-	limit, err := f.gate.wait(f.Name(), off)
+	limit, err := f.gate.wait(f, off)
 	if err != nil {
 		return 0, err
 	}

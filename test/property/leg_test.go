@@ -34,7 +34,8 @@ type step struct {
 const (
 	finish = "finish" // by itself, when the input is done
 	stop   = "stop"   // by a last checkpoint
-	cancel = "cancel" // as after a failure: without a checkpoint
+	fail   = "fail"   // by itself, after a failure from which the job restarts in its process
+	cancel = "cancel" // without a checkpoint, as a crash
 	kill   = "kill"   // SIGKILL of the process
 )
 
@@ -42,7 +43,7 @@ const (
 type leg struct {
 	Parallelism int
 	End         string
-	At          int    // the step after which it ends
+	At          int    // the step after which it ends, or fails
 	Checkpoints int    // ... when so many checkpoints of this leg are complete
 	Phase       string // kill: a phase of internal/killpoint with the arrival at which the process dies; "": when the checkpoints are complete
 }
@@ -135,13 +136,21 @@ func (l *life) live() (restored uint64, err error) {
 	return 0, fmt.Errorf("the process was not killed: %w\n%s", err, &said)
 }
 
+// set makes the job restart when it is to fail. Otherwise no failure may be hidden.
+func (l *life) set() []string {
+	if l.Leg.End != fail {
+		return nil
+	}
+	return []string{"engine.restart.strategy=fixed", "engine.restart.attempts=1000", "engine.restart.delay=1ms"}
+}
+
 // patience is how long a job may make no progress before the test gives up and prints what it was doing.
 const patience = 90 * time.Second
 
 // run runs the leg in this process.
 func (l *life) run() (restored uint64, err error) {
 	forking.Lock() // a process that is being started is through
-	j, err := job.Load(l.Spec, job.Options{Parallelism: l.Leg.Parallelism})
+	j, err := job.Load(l.Spec, job.Options{Parallelism: l.Leg.Parallelism, Set: l.set()})
 	forking.Unlock()
 	if err != nil {
 		return 0, err
@@ -177,6 +186,8 @@ func (l *life) run() (restored uint64, err error) {
 			case l.Leg.End == cancel && d.over && (errors.Is(e.err, context.Canceled) || errors.Is(e.err, errGate)): // whichever is noticed first
 			case e.err != nil:
 				return 0, fmt.Errorf("the job failed: %w\n%s", e.err, &said)
+			case l.Leg.End == fail && (!e.result.Finished || e.result.Restarts == 0 || !strings.Contains(p.Supervisor.Status().LastError, errBroken.Error())):
+				return 0, fmt.Errorf("the leg %v did not fail and restart: %+v, %s", l.Leg, e.result, p.Supervisor.Status().LastError)
 			case l.Leg.End == finish && !e.result.Finished || l.Leg.End == stop && !e.result.Stopped || l.Leg.End == cancel:
 				return 0, fmt.Errorf("the leg %v ended otherwise: %+v", l.Leg, e.result)
 			}
@@ -200,15 +211,27 @@ type director struct {
 	step   int // of those that are open
 	over   bool
 	ran    bool
+	failed bool
+
+	restarts int // before it failed
 }
 
 func (d *director) look() {
 	s := d.p.Supervisor.Status()
 	running := s.Times != nil
 	if d.ran && !running { // the attempt is closing: its readers must not wait any more
-		d.gate.close()
+		if d.failed { // the next one's may
+			d.gate.fail()
+			d.step, d.over = 0, false
+		} else {
+			d.gate.close()
+		}
 	}
 	d.ran = d.ran || running
+	if d.failed && running && s.Restarts == d.restarts { // a reader that has opened its file only now fails, too
+		d.gate.fail()
+		return
+	}
 	if d.over || !running {
 		return
 	}
@@ -220,8 +243,9 @@ func (d *director) look() {
 		return
 	}
 	switch {
-	case d.Leg.End != finish && d.step > d.Leg.At:
+	case d.Leg.End != finish && !d.failed && d.step > d.Leg.At:
 		if int(s.Checkpoints.Completed) >= d.Leg.Checkpoints {
+			d.restarts = s.Restarts
 			d.end()
 		}
 	case d.step < len(d.Steps):
@@ -237,6 +261,11 @@ func (d *director) advance() {
 }
 
 func (d *director) end() {
+	if d.Leg.End == fail {
+		d.failed, d.step = true, 0
+		d.gate.fail()
+		return
+	}
 	d.over = true
 	switch d.Leg.End {
 	case stop:

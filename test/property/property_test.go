@@ -69,7 +69,7 @@ func try(seed uint64, add func(string, int)) (what string, err error) {
 
 // TestJobs runs jobs of consecutive seeds, some at a time.
 func TestJobs(t *testing.T) {
-	n := 60
+	n := 72
 	switch {
 	case *runs > 0:
 		n = *runs
