@@ -14,6 +14,7 @@ import (
 
 	"turbo/core/supervisor"
 	"turbo/internal/spec"
+	"turbo/io/print"
 	"turbo/run"
 )
 
@@ -44,6 +45,7 @@ Exit codes: 0 done, 1 the job failed, 2 usage or a mistake in the spec, 130 and 
 			}
 			defer stop()
 			line := newStatusLine(c.ErrOrStderr())
+			print.Output = line.rows(print.Output)
 			log, err := newLog(line, logFormat, logLevel)
 			if err != nil {
 				return err

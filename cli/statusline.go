@@ -24,6 +24,7 @@ type statusLine struct {
 
 	mu    sync.Mutex
 	shown bool
+	open  bool // the last rows that were printed end within a line
 	text  string
 }
 
@@ -35,14 +36,37 @@ func newStatusLine(w io.Writer) *statusLine {
 const clearLine = "\r\x1b[K"
 
 // Write implements io.Writer: whole lines above the status line.
-func (s *statusLine) Write(p []byte) (int, error) {
+func (s *statusLine) Write(p []byte) (int, error) { return s.above(s.out, p) }
+
+// rows is where a job prints rows, when out shows them on the same terminal: above the status line.
+func (s *statusLine) rows(out io.Writer) io.Writer {
+	f, ok := out.(*os.File)
+	if !s.live || !ok || !terminal(f) {
+		return out
+	}
+	return above{s, out}
+}
+
+// above writes rows above a status line.
+type above struct {
+	line *statusLine
+	out  io.Writer
+}
+
+// Write implements io.Writer. It need not end with a line.
+func (a above) Write(p []byte) (int, error) { return a.line.above(a.out, p) }
+
+func (s *statusLine) above(out io.Writer, p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shown {
+	if s.shown && !s.open {
 		_, _ = io.WriteString(s.out, clearLine) // a status line that cannot be cleared is no reason to lose the message
 	}
-	n, err := s.out.Write(p)
-	if s.shown {
+	n, err := out.Write(p)
+	if n > 0 {
+		s.open = p[n-1] != '\n'
+	}
+	if s.shown && !s.open {
 		_, _ = io.WriteString(s.out, s.text)
 	}
 	return n, err
@@ -55,7 +79,9 @@ func (s *statusLine) show(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.text, s.shown = text, text != ""
-	_, _ = io.WriteString(s.out, clearLine+text)
+	if !s.open {
+		_, _ = io.WriteString(s.out, clearLine+text)
+	}
 }
 
 // Follow keeps the line up to date with a job until the returned function is called.
