@@ -116,3 +116,93 @@ func ExampleJoin() {
 	// {Harlem 2}
 	// {Harlem 3}
 }
+
+func ExampleFold() {
+	type Total struct {
+		Cell  string
+		Rides int
+		Sum   int64
+	}
+	show(stream.Fold(newJob("fold").KeyBy("cell"), "totals", func() Total { return Total{} }, func(acc *Total, t *Trip) error {
+		acc.Cell = t.Cell
+		acc.Rides++
+		acc.Sum += t.Passengers
+		return nil
+	}))
+	// Output:
+	// {a 1 2}
+	// {a 2 5}
+	// {a 3 6}
+	// {b 1 1}
+	// {b 2 5}
+}
+
+func ExampleReduce() {
+	latest := stream.Reduce(newJob("reduce").KeyBy("cell"), "largest", func(acc, t *Trip) error {
+		acc.At, acc.Passengers = t.At, max(acc.Passengers, t.Passengers)
+		return nil
+	})
+	type Largest struct {
+		Cell       string
+		Passengers int64
+	}
+	show(stream.As[Largest](latest))
+	// Output:
+	// {a 2}
+	// {a 3}
+	// {a 3}
+	// {b 1}
+	// {b 4}
+}
+
+func ExampleAggregating() {
+	type Mean struct {
+		Cell string
+		Mean float64
+	}
+	type sum struct{ N, Sum int64 }
+	show(stream.Process(newJob("means").KeyBy("cell"), "means", func(s *stream.Setup) stream.Processor[Trip, Mean] {
+		mean := stream.Aggregating(s, "mean", stream.AggregateFunc[int64, sum, float64]{
+			Add:    func(acc *sum, x int64) error { acc.N++; acc.Sum += x; return nil },
+			Result: func(acc *sum) (float64, error) { return float64(acc.Sum) / float64(acc.N), nil },
+		})
+		return stream.Processor[Trip, Mean]{Row: func(ctx *stream.Context[Mean], t *Trip) error {
+			if err := mean.Add(t.Passengers); err != nil {
+				return err
+			}
+			m, _, err := mean.Get()
+			ctx.Emit(Mean{t.Cell, m})
+			return err
+		}}
+	}))
+	// Output:
+	// {a 2.5}
+	// {a 2}
+	// {a 2}
+	// {b 1}
+	// {b 2.5}
+}
+
+func ExampleReducing() {
+	type Most struct {
+		Cell string
+		Most int64
+	}
+	show(stream.Process(newJob("most").KeyBy("cell"), "most", func(s *stream.Setup) stream.Processor[Trip, Most] {
+		most := stream.Reducing(s, "most", func(acc, x int64) (int64, error) { return max(acc, x), nil })
+		return stream.Processor[Trip, Most]{Row: func(ctx *stream.Context[Most], t *Trip) error {
+			if err := most.Add(t.Passengers); err != nil {
+				return err
+			}
+			n, _ := most.Get()
+			ctx.Emit(Most{t.Cell, n})
+			return nil
+		}}
+	}))
+	// Output:
+	// {a 2}
+	// {a 3}
+	// {a 3}
+	// {b 1}
+	// {b 4}
+}

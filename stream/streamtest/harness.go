@@ -164,7 +164,7 @@ func (h *Harness) settle() error {
 		return errClosed
 	}
 	for again, first := true, true; again; first = false {
-		again = first && h.own // a watermark that follows from rows is looked at in the second round
+		again = first && h.own                // a watermark that follows from rows is looked at in the second round
 		h.now = max(h.now+2, h.clock.Nanos()) // watermarks are looked at each time
 		if err := h.attempt.Settle(h.now); err != nil {
 			return fmt.Errorf("job %s: %w", h.plan.Settings.Name, err)
