@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,9 +29,13 @@ func (s *Source) discover(ctx context.Context, every time.Duration) {
 
 // discoverOnce looks for partitions that no reader has and gives them to the readers.
 func (s *Source) discoverOnce(ctx context.Context) error {
-	partitions, _, err := s.subscription.find(ctx, s.connection, s.admin)
+	partitions, ids, _, err := s.subscription.find(ctx, s.connection, s.admin)
 	if err != nil {
 		return err
+	}
+	if err := s.sameTopics(ids); err != nil {
+		s.fail(err)
+		return nil
 	}
 	var fresh []partitionKey
 	s.mu.Lock()
@@ -64,6 +69,33 @@ func (s *Source) discoverOnce(ctx context.Context) error {
 		s.context.Log.Info("found a new partition", "source", s.context.Name, "partition", sp.id, "offset", start, "worker", worker)
 	}
 	return nil
+}
+
+// sameTopics reports a topic that was deleted and made again while it was read: the client would wait for the old one for ever, and the
+// offsets of the state mean nothing in the new one.
+func (s *Source) sameTopics(ids map[string]kadm.TopicID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, id := range ids {
+		was := s.ids[topic]
+		if none := (kadm.TopicID{}); was != none && id != none && was != id {
+			return core.Permanent(fmt.Errorf("topic %q was deleted and made again while the job was reading it: its positions are those of the old one. %s", topic, freshStart))
+		}
+		s.ids[topic] = id
+	}
+	return nil
+}
+
+// fail ends the source's readers with an error.
+func (s *Source) fail(err error) {
+	s.broken.CompareAndSwap(nil, &err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.fetchers {
+		if f != nil {
+			f.interrupt()
+		}
+	}
 }
 
 // commitLoop commits offsets to the group, for observers, until ctx ends; then once more what is left.

@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"turbo/core"
@@ -104,6 +106,35 @@ func TestBrokerDownInTheMiddle(t *testing.T) {
 		if row.offset != int64(i) || row.value != fmt.Sprint(i) {
 			t.Fatalf("row %d is %v", i, row)
 		}
+	}
+}
+
+// A topic that is deleted and made again has other records at the same offsets: the client waits for the old one for ever, the job must not.
+func TestTopicMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, topics("a:2"))
+	r.produce("a", 0, numbered("", 0, 100)...)
+	run := r.open("topic: a; partition-discovery: 5ms", nil)
+	run.untilRows(100)
+	admin := kadm.NewClient(r.newClient())
+	if _, err := admin.DeleteTopic(testContext(t), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.broker.EnsureTopic(devbroker.Topic{Name: "a", Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	again := r.newClient()
+	for i := range 200 { // the rig's own client has the old topic
+		if err := again.ProduceSync(testContext(t), &kgo.Record{Topic: "a", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := 0; run.failed == nil && deadline < 20_000; deadline++ {
+		run.step(0)
+		time.Sleep(time.Millisecond)
+	}
+	if run.failed == nil || !core.IsPermanent(run.failed) || !strings.Contains(run.failed.Error(), `topic "a" was deleted and made again`) || run.rows != 100 {
+		t.Errorf("%d rows, %v", run.rows, run.failed)
 	}
 }
 

@@ -83,9 +83,21 @@ func (f *fetcher) add(sp *split) {
 	}
 }
 
+// interrupt ends a poll, from any goroutine.
+func (f *fetcher) interrupt() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cancel != nil {
+		f.cancel()
+	}
+}
+
 // Fetch implements connector.Fetcher.
 func (f *fetcher) Fetch(ctx context.Context) (connector.FetchEvent, error) {
 	for {
+		if err := f.source.broken.Load(); err != nil {
+			return connector.FetchEvent{}, *err
+		}
 		if len(f.events) > 0 {
 			e := f.events[0]
 			f.events = f.events[:copy(f.events, f.events[1:])]
@@ -171,7 +183,7 @@ func (f *fetcher) poll(ctx context.Context) error {
 	defer cancel()
 	f.mu.Lock()
 	f.cancel = cancel
-	if len(f.joined) > 0 {
+	if len(f.joined) > 0 || f.source.broken.Load() != nil {
 		cancel()
 	}
 	f.mu.Unlock()

@@ -78,12 +78,14 @@ type Source struct {
 
 	mu       sync.Mutex
 	splits   map[partitionKey]*split
-	assigned [][]*split // by worker, before the reader is made
+	ids      map[string]kadm.TopicID // of the topics, as they were found first
+	assigned [][]*split              // by worker, before the reader is made
 	restored [][]core.SplitState
 	fetchers []*fetcher // by worker; nil before Reader
 	brokers  int
 	next     int // worker of the next partition that is found
 
+	broken       atomic.Pointer[error] // why no reader can go on
 	commitErrors atomic.Int64
 }
 
@@ -225,11 +227,11 @@ func (s *Source) open(ctx context.Context, restored []core.SplitState) error {
 	if err := s.connect(ctx, s.context.Config.Duration("connect-timeout")); err != nil {
 		return err
 	}
-	partitions, brokers, err := s.subscription.find(ctx, s.connection, s.admin)
+	partitions, ids, brokers, err := s.subscription.find(ctx, s.connection, s.admin)
 	if err != nil {
 		return err
 	}
-	s.brokers = brokers
+	s.brokers, s.ids = brokers, ids
 	if len(partitions) == 0 && len(restored) == 0 && s.stop.word != "never" { // it would be finished for good, having read nothing
 		return core.Permanent(fmt.Errorf("there are no %s, and the source is bounded by \"stop\": it would end at once; check the pattern, or make the topic first", s.subscription.describe()))
 	}
@@ -457,7 +459,7 @@ func (s *Source) validate(ctx context.Context) error {
 		return err
 	}
 	admin := kadm.NewClient(client)
-	partitions, _, err := s.subscription.find(ctx, s.connection, admin)
+	partitions, _, _, err := s.subscription.find(ctx, s.connection, admin)
 	if err != nil {
 		return err
 	}

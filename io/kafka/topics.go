@@ -65,11 +65,12 @@ func (s subscription) has(topic string) bool {
 
 // find returns the partitions that there are now, sorted, and the number of brokers. A given topic that is missing or refused is an
 // error; a pattern may match nothing.
-func (s subscription) find(ctx context.Context, c *connection, admin *kadm.Client) (found []partitionKey, brokers int, err error) {
+func (s subscription) find(ctx context.Context, c *connection, admin *kadm.Client) (found []partitionKey, ids map[string]kadm.TopicID, brokers int, err error) {
 	metadata, err := admin.Metadata(ctx, s.topics...) // none: all
 	if err != nil {
-		return nil, 0, c.explain(err, strings.Join(s.topics, ", "))
+		return nil, nil, 0, c.explain(err, strings.Join(s.topics, ", "))
 	}
+	ids = map[string]kadm.TopicID{}
 	for _, topic := range metadata.Topics.Sorted() {
 		if s.pattern != nil && (topic.IsInternal || !s.pattern.MatchString(topic.Topic)) {
 			continue
@@ -82,17 +83,18 @@ func (s subscription) find(ctx context.Context, c *connection, admin *kadm.Clien
 			if all, err := admin.ListTopics(ctx); err == nil {
 				names = all.Names()
 			}
-			return nil, 0, missingTopic(topic.Topic, names)
+			return nil, nil, 0, missingTopic(topic.Topic, names)
 		}
 		if topic.Err != nil {
-			return nil, 0, c.explain(topic.Err, topic.Topic)
+			return nil, nil, 0, c.explain(topic.Err, topic.Topic)
 		}
+		ids[topic.Topic] = topic.ID
 		for partition := range topic.Partitions {
 			found = append(found, partitionKey{topic.Topic, partition})
 		}
 	}
 	slices.SortFunc(found, comparePartitions)
-	return found, max(len(metadata.Brokers), 1), nil
+	return found, ids, max(len(metadata.Brokers), 1), nil
 }
 
 // describe names the subscription in messages.
