@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"turbo/core"
 	"turbo/core/hash"
@@ -244,8 +247,18 @@ func BenchmarkInterval(b *testing.B) {
 	}
 }
 
-// pairedBench runs operator and loop on the same batches in turn, after a warm-up, and returns the times of each pair of batches.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic(err)
+	}
+	return time.Duration(t.Nano())
+}
+
+// pairedBench runs operator and loop on the same batches in turn, after a warm-up, and returns the processor times of each pair of batches.
 func pairedBench(b *testing.B, in *benchInput, op core.Operator, got *sum, loop func([2]*core.Batch, int64), warm int) (mine, theirs []float64) {
+	runtime.LockOSThread() // processor time of the thread: neighbours do not count
+	defer runtime.UnlockOSThread()
 	step := func() (time.Duration, time.Duration) {
 		batches := [2]*core.Batch{in.batch(0, in.at), in.batch(1, in.at)}
 		w := watermarkAfter(in.at)
@@ -254,9 +267,9 @@ func pairedBench(b *testing.B, in *benchInput, op core.Operator, got *sum, loop 
 		for i := range shared {
 			shared[i].Hashes = batches[i].Hashes
 		}
-		start := time.Now()
+		start := threadTime()
 		loop(batches, w)
-		middle := time.Now()
+		middle := threadTime()
 		for s, x := range shared {
 			if err := op.Process(s, x, got); err != nil {
 				b.Fatal(err)
@@ -268,11 +281,11 @@ func pairedBench(b *testing.B, in *benchInput, op core.Operator, got *sum, loop 
 		if _, err := op.Resume(got); err != nil {
 			b.Fatal(err)
 		}
-		end := time.Now()
+		end := threadTime()
 		for _, x := range batches {
 			x.Release()
 		}
-		return end.Sub(middle), middle.Sub(start)
+		return end - middle, middle - start
 	}
 	for range warm {
 		step()

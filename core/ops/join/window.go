@@ -2,7 +2,6 @@ package join
 
 import (
 	"fmt"
-	"slices"
 
 	"turbo/core"
 	"turbo/core/hash"
@@ -49,6 +48,11 @@ type Window struct {
 	keySlot []uint32
 	keysOf  [2][]uint32 // by position in all
 	counts  [][2]int32  // by key slot
+	heads   []int32     // of an inner join, by key slot: the key's last right row, by position in all, + 1
+	next    []int32     // by position of a right row in all: the one before of its key, + 1
+	walks   []reached   // left rows of an inner join, by position in all, that have more partners
+	read    int         // those before it have been paired with one more,
+	written int         // these of them have others
 	sorted  []uint32
 	columns []*core.Vector
 	zero    []int64
@@ -394,99 +398,4 @@ func (j *Window) freeSlices() error {
 		}
 	}
 	return nil
-}
-
-// divide makes groups of the rows in all, which are those of one window: a counting sort by key.
-func (j *Window) divide(start, end int64) error {
-	for side, s := range j.sides {
-		rows := j.all[side]
-		j.keysOf[side] = resize(j.keysOf[side], len(rows))
-		keys := j.keysOf[side]
-		kept := 0
-		for from := 0; from < len(rows); from += 1024 {
-			block := rows[from:min(from+1024, len(rows))]
-			n := len(block)
-			nulls := false
-			for i, k := range s.keys {
-				j.columns[i].Reset()
-				if err := s.table.AppendValues(j.columns[i], s.field[k], block); err != nil {
-					return err
-				}
-				nulls = nulls || j.columns[i].HasNulls()
-			}
-			j.hashed = resize(j.hashed, n)
-			hash.Columns(j.columns, n, nil, j.hashed)
-			if _, err := j.chains.table.Upsert(j.columns, j.hashed, nil, n, keys[from:from+n], nil); err != nil {
-				return err
-			}
-			if nulls && j.coGroup == nil {
-				for i, x := range block {
-					if null(j.columns, i) {
-						j.alone[side] = append(j.alone[side], lone{x, 0})
-						continue
-					}
-					rows[kept], keys[kept] = x, keys[from+i]
-					kept++
-				}
-				continue
-			}
-			if kept < from {
-				copy(rows[kept:], block)
-				copy(keys[kept:], keys[from:from+n])
-			}
-			kept += n
-		}
-		j.all[side], j.keysOf[side] = rows[:kept], keys[:kept]
-	}
-	// The number of rows by key, then where the rows of each begin, then the rows in that order.
-	top := uint32(0)
-	for _, keys := range j.keysOf {
-		for _, k := range keys {
-			top = max(top, k+1)
-		}
-	}
-	if int(top) > len(j.counts) {
-		j.counts = make([][2]int32, top+top/4)
-	}
-	counts := j.counts[:top]
-	for side, keys := range j.keysOf {
-		for _, k := range keys {
-			counts[k][side]++
-		}
-	}
-	j.spans = append(j.spans[:0], span{start, end})
-	kind := j.spec.Config.Kind
-	pairsOnly := j.coGroup == nil && !kind.alone(0) && !kind.alone(1) // keys that one side alone has are nothing then
-	// Nothing is guessed here: half of the keys may have rows on both sides, in no order.
-	used, n, l, r, every := 0, 0, int32(0), int32(0), b2i(!pairsOnly)
-	groups := resize(j.groups, int(top))
-	for k := range counts {
-		c := &counts[k]
-		g := group{from: [2]int32{l, r}, to: [2]int32{l + c[0], r + c[1]}}
-		left, right := b2i(c[0] != 0), b2i(c[1] != 0)
-		groups[n] = g
-		n += left&right | (left|right)&every
-		used += left | right
-		c[0], c[1] = l, r
-		l, r = g.to[0], g.to[1]
-	}
-	j.groups = groups[:n]
-	for side, keys := range j.keysOf {
-		rows := j.all[side]
-		sorted := resize(j.sorted, len(rows))
-		for i, k := range keys {
-			sorted[counts[k][side]] = rows[i]
-			counts[k][side]++
-		}
-		j.all[side], j.sorted = sorted, rows
-	}
-	clear(counts)
-	if j.chains.table.Len() > 4*used+keepKeys {
-		return j.chains.sweep()
-	}
-	return nil
-}
-
-func null(columns []*core.Vector, i int) bool {
-	return slices.ContainsFunc(columns, func(v *core.Vector) bool { return v.Null(i) })
 }

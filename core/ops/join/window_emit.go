@@ -77,7 +77,8 @@ func (j *Window) findPairs() bool {
 	once := kind.half() && j.residual == nil
 	size := j.ctx.BatchRows
 	left, right, of := resize(j.pair[0], size), resize(j.pair[1], size), resize(j.pairOf, size)
-	n := 0
+	n := j.step(left, right)
+	clear(of[:n]) // of one window
 	for ; j.group < len(j.groups) && n < size; j.group++ {
 		g := &j.groups[j.group]
 		if g.to[0]-g.from[0] == 1 && g.to[1]-g.from[1] == 1 {
@@ -112,6 +113,27 @@ func (j *Window) findPairs() bool {
 	}
 	j.pair[0], j.pair[1], j.pairOf = left[:n], right[:n], of[:n]
 	return n > 0
+}
+
+// step fills left and right with the next pairs of the rows that chain has linked. All left rows get a partner before one gets its second: the loads of one do not
+// wait for those of another.
+func (j *Window) step(left, right []uint32) (n int) {
+	for len(j.walks) > 0 && n < len(left) {
+		to := min(len(j.walks), j.read+len(left)-n)
+		walks, next, lefts, rights, written := j.walks[:to], j.next, j.all[0], j.all[1], j.written
+		for _, w := range walks[j.read:] {
+			left[n], right[n] = lefts[w.row], rights[w.at-1]
+			n++
+			more := next[w.at-1]
+			walks[written] = reached{w.row, uint32(more)}
+			written += b2i(more != 0)
+		}
+		j.read, j.written = to, written
+		if to == len(j.walks) {
+			j.walks, j.read, j.written = j.walks[:written], 0, 0
+		}
+	}
+	return n
 }
 
 // pairs makes output of the pairs.
