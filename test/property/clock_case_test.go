@@ -89,8 +89,10 @@ func (j *clockJob) learn(rows []*row) {
 				continue
 			}
 			s := j.w.assign(x)[0]
-			group += "|" + milliseconds(s.start) + "|" + milliseconds(s.end)
-			group = strings.TrimPrefix(group, "|") // no key
+			if len(j.w.keys) > 0 {
+				group += "|"
+			}
+			group += milliseconds(s.start) + "|" + milliseconds(s.end)
 		}
 		if j.truth[group] == nil {
 			j.truth[group] = map[string]bool{}

@@ -39,7 +39,7 @@ var kinds = []func(r *rand.Rand, s *scenario, dir string) error{freeWindow, orde
 
 // chain is one of the jobs of several operators.
 func chain(r *rand.Rand, s *scenario, dir string) error {
-	return []func(r *rand.Rand, s *scenario, dir string) error{deduplicated, running, nested, clocked, joinedWindow}[r.IntN(5)](r, s, dir)
+	return []func(r *rand.Rand, s *scenario, dir string) error{deduplicated, running, nested, clocked, joinedWindow, processed}[r.IntN(6)](r, s, dir)
 }
 
 // newScenario makes the job of a seed, with its input below dir.
