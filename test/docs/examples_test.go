@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
 	"turbo/core/ops/window"
@@ -129,8 +132,44 @@ func entries(of section, kind string) section {
 	return e
 }
 
-// TestExamplesParse: every YAML block of the documentation is a job, or a piece of one, that the parser takes without a warning, together with what the page has
-// shown before.
+// jobSchema is what editors check a job by.
+func jobSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	text, err := job.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("job.json", document); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("job.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// asJSON is v as an editor has it.
+func asJSON(t *testing.T, v any) any {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestExamplesParse: every YAML block of the documentation is a job, or a piece of one, that the parser takes without a warning, and the JSON Schema, too, together
+// with what the page has shown before.
 func TestExamplesParse(t *testing.T) {
 	root := filepath.Join("..", "..")
 	files := []string{filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")}
@@ -143,7 +182,7 @@ func TestExamplesParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed := 0
+	parsed, schema := 0, jobSchema(t)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -196,6 +235,9 @@ func TestExamplesParse(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s:%d: %v\n%s", file, e.line, err, spec)
 				continue
+			}
+			if err := schema.Validate(asJSON(t, whole)); err != nil {
+				t.Errorf("%s:%d: the JSON Schema does not take what the parser takes: %v", file, e.line, err)
 			}
 			if len(j.Warnings) > 0 {
 				t.Errorf("%s:%d: %v", file, e.line, j.Warnings)

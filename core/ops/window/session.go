@@ -52,7 +52,11 @@ func (g *general) session(i, row int, at core.Time) error {
 			}
 		}
 		if v.Null(row) || gap <= 0 {
-			return core.Permanent(fmt.Errorf("the session gap of a row, column %s, is not above zero: filter such rows, or give them a gap", g.ctx.Inputs[0].Fields[c].Name))
+			value := "NULL"
+			if !v.Null(row) {
+				value = string(v.AppendText(nil, row))
+			}
+			return core.Permanent(fmt.Errorf("the session gap of a row, column %s, is %s and not above zero: filter such rows, or give them a gap", g.ctx.Inputs[0].Fields[c].Name, value))
 		}
 	}
 	w := Window{at, at + core.Time(gap)}
