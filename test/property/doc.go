@@ -1,6 +1,6 @@
 // Package property runs whole random jobs and compares what they make visible with naive loops. It consists of tests only.
 //
-//	go test ./test/property                          some seventy jobs
+//	go test ./test/property                          sixty jobs
 //	go test ./test/property -seed 812 -runs 1 -v     one job again (-keep keeps its files)
 //	go test ./test/property -seed 1000 -runs 500     a soak
 //

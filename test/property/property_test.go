@@ -69,10 +69,12 @@ func try(seed uint64, add func(string, int)) (what string, err error) {
 
 // TestJobs runs jobs of consecutive seeds, some at a time.
 func TestJobs(t *testing.T) {
-	n := 72
+	n := 60
 	switch {
 	case *runs > 0:
 		n = *runs
+	case raceEnabled:
+		n = 24
 	case testing.Short():
 		n = 12
 	}
