@@ -17,6 +17,7 @@ import (
 
 	"turbo/internal/clock"
 	"turbo/internal/vfs"
+	"turbo/io/connector"
 	"turbo/io/kafka"
 	"turbo/job"
 	"turbo/memory"
@@ -38,7 +39,7 @@ type replay struct {
 const replayBatch = 500
 
 // outcome counts letters.
-type outcome struct{ sent, before, unsure, failed int }
+type outcome struct{ sent, before, unsure, failed, rendered int }
 
 func (r *replay) run(c *cobra.Command, boxes []letterBox) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -73,6 +74,8 @@ func (r *replay) run(c *cobra.Command, boxes []letterBox) (err error) {
 		}
 	}
 	switch {
+	case o.rendered > 0:
+		return failed(fmt.Errorf("%d left out: max-future-skew has set rows aside as JSON, which the source does not read. Correct their times and write them as the source reads them (turbo dlq list --json, then --corrected), or take them with --to", o.rendered))
 	case o.failed > 0:
 		return failed(fmt.Errorf("%d letters could not be sent", o.failed))
 	case o.unsure > 0:
@@ -92,6 +95,7 @@ func (r *replay) box(ctx context.Context, box letterBox, o *outcome, found map[s
 	if err != nil {
 		return err
 	}
+	rendered := r.rendered(box.source)
 	var batch []*letter
 	flush := func() error {
 		if len(batch) == 0 {
@@ -124,6 +128,11 @@ func (r *replay) box(ctx context.Context, box letterBox, o *outcome, found map[s
 			}
 			found[id] = true
 			l.Value = x.value()
+		} else if rendered {
+			if l.Position < 0 && stateOf(log.states, id) == waiting {
+				o.rendered++
+				return nil
+			}
 		}
 		switch state := stateOf(log.states, id); {
 		case state == sent && !r.again:
@@ -151,6 +160,25 @@ func (r *replay) box(ctx context.Context, box letterBox, o *outcome, found map[s
 		return failed(err)
 	}
 	return nil
+}
+
+// rendered reports whether what turbo itself has set aside (rows from the future, with positions below zero) is JSON, and goes back to a source that reads something else.
+func (r *replay) rendered(source string) bool {
+	if r.job == nil || r.mark || r.to != "" {
+		return false
+	}
+	for _, s := range r.job.Plan.Sources() {
+		if s.Name != source {
+			continue
+		}
+		for _, f := range s.Config.Fields() {
+			if f.Type == connector.Format {
+				given := s.Config.Format(f.Name)
+				return given != nil && given.Spec.Name != "json"
+			}
+		}
+	}
+	return false
 }
 
 func (r *replay) destination(box letterBox) string {

@@ -109,6 +109,29 @@ func TestDeadLettersOfATopic(t *testing.T) {
 	has(t, must(t, exitFailed, "dlq", "replay", w.spec, "--corrected", file), "there is no dead letter numbers:numbers/0@99")
 }
 
+// TestFutureRowsOfATopic: rows that turbo has set aside as JSON do not go back to a topic of CSV as they are.
+func TestFutureRowsOfATopic(t *testing.T) {
+	w := newWorld(t, "n: ", "csv")
+	text, err := os.ReadFile(w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.NewReplacer("text: STRING}", "text: TIMESTAMP(3)}\n    watermark: {column: text, max-future-skew: 1h}", "  parallelism: 1\n", "  parallelism: 1\n  dead-letters: "+w.dir+"/letters\n").Replace(string(text))
+	write(t, w.spec, changed)
+	w.produce(&kgo.Record{Partition: 1, Value: []byte("1,2026-01-01 00:00:00")}, &kgo.Record{Partition: 1, Value: []byte("2,2999-01-01 00:00:00")})
+	has(t, must(t, exitDone, "run", w.spec), "1 dead-lettered")
+	has(t, must(t, exitFailed, "dlq", "replay", w.spec), "0 sent back", "1 left out: max-future-skew has set rows aside as JSON")
+	listed := must(t, exitDone, "dlq", "list", "--json", w.spec)
+	file := filepath.Join(w.dir, "corrected.jsonl")
+	at := strings.Index(listed, `"value":"`)
+	if at < 0 {
+		t.Fatal(listed)
+	}
+	write(t, file, listed[:at]+`"value":"2,2026-01-01 00:00:01"}`+"\n")
+	has(t, must(t, exitDone, "dlq", "replay", w.spec, "--corrected", file), "1 sent back")
+	has(t, must(t, exitDone, "run", w.spec, "--fresh"), "3 rows read, 1 dead-lettered")
+}
+
 // TestRowsFromTheFuture: dlq list says which setting has set a row aside, how far it lets rows go, and when that was.
 func TestRowsFromTheFuture(t *testing.T) {
 	dir := t.TempDir()
