@@ -26,7 +26,7 @@ func clocked(r *rand.Rand, s *scenario, dir string) error {
 	}
 	j := &clockJob{w: newWindows(r, t), times: 1, truth: map[string]map[string]bool{}}
 	w := j.w
-	size := 1000 * (1 + r.Int64N(8))
+	size := 1000 * (2 + r.Int64N(8))
 	var b strings.Builder
 	fmt.Fprintf(&b, "  result:\n    from: %s\n", s.from())
 	if len(w.keys) > 0 {
@@ -133,6 +133,9 @@ func (j *clockJob) check(got []string) error {
 		for group, all := range firings {
 			slices.SortFunc(all, func(a, b []string) int { return len(a) - len(b) })
 			for i := 1; i < len(all); i++ {
+				if slices.Equal(all[i-1], all[i]) {
+					continue
+				}
 				for _, m := range all[i-1] {
 					if !slices.Contains(all[i], m) {
 						return fmt.Errorf("%s: row %s was in a firing of %d rows, and is not in one of %d", group, m, len(all[i-1]), len(all[i]))
