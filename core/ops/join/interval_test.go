@@ -87,6 +87,7 @@ func intervalOracle(s *stream, c *join.IntervalConfig) (out, late []string, late
 }
 
 func TestInterval(t *testing.T) {
+	t.Parallel()
 	bounds := [][2]int64{{-2 * second, 3 * second}, {0, 2 * second}, {second, 4 * second}, {-5 * second, -second}}
 	for i, kind := range kinds {
 		for k, keys := range keySets {

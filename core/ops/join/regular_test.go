@@ -148,6 +148,7 @@ func everyColumn(kind join.Kind) (out []join.Column) {
 }
 
 func TestRegular(t *testing.T) {
+	t.Parallel()
 	for i, kind := range kinds {
 		for k, name := range []string{"append", "changelog", "ttl", "changelog and ttl"} {
 			if spared(i, k) {

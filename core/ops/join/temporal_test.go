@@ -104,6 +104,7 @@ func temporalOracle(s *stream, c *join.TemporalConfig) (out, late []string, left
 }
 
 func TestTemporal(t *testing.T) {
+	t.Parallel()
 	for i, kind := range []join.Kind{join.Inner, join.Left} {
 		for k, keys := range keySets {
 			for _, changelog := range []bool{false, true} {

@@ -201,6 +201,7 @@ func checkWindow(t *testing.T, h *testkit.Harness, log *testkit.Log, want, late 
 }
 
 func TestWindow(t *testing.T) {
+	t.Parallel()
 	for i, kind := range kinds {
 		for k, w := range windows {
 			if (i+2*k)%5 > 2 || spared(i, k) {
@@ -252,6 +253,7 @@ func (tally) CoGroup(g *join.Group, out *core.Builder) error {
 }
 
 func TestCoGroup(t *testing.T) {
+	t.Parallel()
 	for k, w := range windows {
 		if spared(0, k) {
 			continue
