@@ -28,7 +28,7 @@ type UserError struct {
 func (e *UserError) Error() string {
 	var s strings.Builder
 	s.WriteString(e.Operator + ": ")
-	if e.Function != "" {
+	if e.Function != "" && !strings.HasPrefix(e.Operator+"/", e.Function+"/") { // else the operator's id says it
 		s.WriteString(e.Function + ".")
 	}
 	s.WriteString(e.Call)
@@ -59,6 +59,15 @@ func (e UserError) AsError(err error, panicked any) error {
 	var limit *memory.LimitError
 	if cause == nil || errors.As(cause, &limit) {
 		return cause
+	}
+	if inner := (*UserError)(nil); panicked == nil && errors.As(err, &inner) { // a call within the call knows better
+		if inner.Row == "" {
+			inner.Row = e.Row
+		}
+		if inner.Call == "function" {
+			inner.Call = e.Call
+		}
+		return err
 	}
 	if e.Err = cause; panicked != nil {
 		e.Panicked, e.Stack = true, debug.Stack()
