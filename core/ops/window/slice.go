@@ -19,6 +19,8 @@ import (
 // dropped once a chunk. Everything else follows from this table (and the watermark, which is in a table of its own): lists of the chunks' slots, and a
 // directory of the keys for windows of several slices.
 //
+// Tumbling windows with few keys are aggregated in front of the table (see partials).
+//
 // Windows of several slices are merged by the blocks of van Herk and of Gil and Werman: the chunk that a window ends in keeps the running total
 // of its slices so far, the one in which it begins is turned into totals from each slice to the chunk's end, once; so a window is the merge of two
 // values (and one a whole chunk between), whatever its length. It needs no inverse. Where there is an exact one (COUNT, and SUM and AVG of integers and
