@@ -69,8 +69,6 @@ type Interval struct {
 	lo, hi [2]int64 // partners of a row of that side are from time + lo to time + hi
 
 	// The batch at hand.
-	batch    *core.Batch
-	port     int
 	times    []int64   // event times, by position in rows
 	keySlots []uint32  // of the chains, by position in rows
 	lone     []int32   // rows to be emitted without partner
@@ -146,10 +144,6 @@ func (j *Interval) Open(ctx *core.OperatorContext) error {
 
 // Close implements core.Operator.
 func (j *Interval) Close() error {
-	if j.batch != nil {
-		j.batch.Release()
-		j.batch = nil
-	}
 	j.chains.close()
 	for _, d := range j.due {
 		d.close()
@@ -169,14 +163,6 @@ func (j *Interval) Process(port int, b *core.Batch, out core.Emitter) error {
 	}
 	_, err := j.Resume(out)
 	return err
-}
-
-func (j *Interval) fail(err error) error {
-	if j.batch != nil {
-		j.batch.Release()
-		j.batch = nil
-	}
-	return fmt.Errorf("interval join: %w", err)
 }
 
 // begin finds the keys of the batch.
@@ -219,28 +205,18 @@ func (j *Interval) begin(b *core.Batch) error {
 }
 
 // Resume implements core.Operator.
-func (j *Interval) Resume(out core.Emitter) (bool, error) {
-	for {
-		switch {
-		case j.batch == nil && !j.expiring:
-			return false, nil
-		case j.full(out):
-			return true, nil
-		}
-		var err error
-		if j.batch != nil {
-			if more := j.walk(); more || len(j.own) > 0 {
-				err = j.pairs(out)
-			} else {
-				err = j.finish(out)
-			}
-		} else {
-			err = j.expire(out)
-		}
-		if err != nil {
-			return false, j.fail(err)
-		}
+func (j *Interval) Resume(out core.Emitter) (bool, error) { return j.run(j, out) }
+
+func (j *Interval) idle() bool { return j.batch == nil && !j.expiring }
+
+func (j *Interval) work(out core.Emitter) error {
+	if j.batch == nil {
+		return j.expire(out)
 	}
+	if more := j.walk(); more || len(j.own) > 0 {
+		return j.pairs(out)
+	}
+	return j.finish(out)
 }
 
 // reached is where the walk of a row has come to in its chain.

@@ -25,8 +25,7 @@ func (j *Interval) finish(out core.Emitter) error {
 	}
 	n := min(len(j.lone)-j.sent, j.ctx.BatchRows)
 	if n == 0 {
-		j.batch.Release()
-		j.batch = nil
+		j.release()
 		return nil
 	}
 	own := &rows{batch: j.batch, at: j.lone[j.sent : j.sent+n]}

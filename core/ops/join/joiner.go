@@ -15,6 +15,8 @@ type joiner struct {
 	sides     [2]*side
 	pool      *core.BatchPool
 	watermark int64
+	batch     *core.Batch // at hand, of input port
+	port      int
 
 	residual *expr.Program
 	needed   []int // columns that the residual reads
@@ -85,6 +87,7 @@ func (j *joiner) reads(which int) (out []int) {
 }
 
 func (j *joiner) close() {
+	j.release()
 	if j.pool != nil {
 		j.pool.Close()
 		j.pool = nil
@@ -98,6 +101,39 @@ func (j *joiner) close() {
 		j.probe.Release()
 		j.probe = nil
 	}
+}
+
+// release lets go of the batch at hand.
+func (j *joiner) release() {
+	if j.batch != nil {
+		j.batch.Release()
+		j.batch = nil
+	}
+}
+
+// fail ends the batch at hand.
+func (j *joiner) fail(err error) error {
+	j.release()
+	return fmt.Errorf("%s: %w", j.what, err)
+}
+
+// worker is a join with work to do in pieces, each of which makes at most a batch of output.
+type worker interface {
+	idle() bool
+	work(out core.Emitter) error
+}
+
+// run works while the outputs take more, and reports whether there is work left.
+func (j *joiner) run(w worker, out core.Emitter) (bool, error) {
+	for !w.idle() {
+		if j.full(out) {
+			return true, nil
+		}
+		if err := w.work(out); err != nil {
+			return false, j.fail(err)
+		}
+	}
+	return false, nil
 }
 
 // appendRows appends a column of side s for n rows.

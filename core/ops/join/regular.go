@@ -51,8 +51,6 @@ type Regular struct {
 	wrote   [2]int   // fields of the bags, or -1: the time of arrival, the number of partners
 	count   [2]int
 
-	batch    *core.Batch
-	port     int
 	now      int64
 	keySlots []uint32
 	hashes   []uint64
@@ -130,24 +128,12 @@ func (j *Regular) Open(ctx *core.OperatorContext) error {
 
 // Close implements core.Operator.
 func (j *Regular) Close() error {
-	if j.batch != nil {
-		j.batch.Release()
-		j.batch = nil
-	}
 	j.chains.close()
 	for _, d := range j.due {
 		d.close()
 	}
 	j.joiner.close()
 	return nil
-}
-
-func (j *Regular) fail(err error) error {
-	if j.batch != nil {
-		j.batch.Release()
-		j.batch = nil
-	}
-	return fmt.Errorf("join: %w", err)
 }
 
 // Process implements core.Operator.
@@ -199,30 +185,24 @@ func (j *Regular) put(own int32, other uint32, kind core.RowKind) {
 }
 
 // Resume implements core.Operator.
-func (j *Regular) Resume(out core.Emitter) (bool, error) {
-	for {
-		var err error
-		switch {
-		case j.batch == nil && !j.expiring:
-			return false, nil
-		case j.full(out):
-			return true, nil
-		case j.batch == nil:
-			err = j.expire()
-		case j.sent < len(j.outOwn):
-			err = j.emit(out)
-		case j.done < len(j.rows):
-			err = j.step()
-		default:
-			if err = j.keepWaiting(); err == nil {
-				j.batch.Release()
-				j.batch = nil
-			}
-		}
-		if err != nil {
-			return false, j.fail(err)
-		}
+func (j *Regular) Resume(out core.Emitter) (bool, error) { return j.run(j, out) }
+
+func (j *Regular) idle() bool { return j.batch == nil && !j.expiring }
+
+func (j *Regular) work(out core.Emitter) error {
+	switch {
+	case j.batch == nil:
+		return j.expire()
+	case j.sent < len(j.outOwn):
+		return j.emit(out)
+	case j.done < len(j.rows):
+		return j.step()
 	}
+	if err := j.keepWaiting(); err != nil {
+		return err
+	}
+	j.release()
+	return nil
 }
 
 // step finds pairs and applies the rows that they complete.

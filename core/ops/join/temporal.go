@@ -196,8 +196,6 @@ func (j *Temporal) Close() error {
 	return nil
 }
 
-func (j *Temporal) fail(err error) error { return fmt.Errorf("temporal join: %w", err) }
-
 // Process implements core.Operator: it keeps the rows.
 func (j *Temporal) Process(port int, b *core.Batch, _ core.Emitter) error {
 	var err error
@@ -319,29 +317,23 @@ func (j *Temporal) Advance(t core.Time, _ core.Emitter) error {
 }
 
 // Resume implements core.Operator.
-func (j *Temporal) Resume(out core.Emitter) (bool, error) {
-	for {
-		var err error
-		switch {
-		case j.next == nil && !j.open:
-			return false, nil
-		case j.full(out):
-			return true, nil
-		case j.next != nil:
-			made := j.next
-			j.next = nil
-			err = out.Emit(made)
-		case len(j.due[0].ready) > 0:
-			err = j.join(out)
-		case len(j.due[1].ready) > 0:
-			err = j.forget()
-		default:
-			j.open = false
-		}
-		if err != nil {
-			return false, j.fail(err)
-		}
+func (j *Temporal) Resume(out core.Emitter) (bool, error) { return j.run(j, out) }
+
+func (j *Temporal) idle() bool { return j.next == nil && !j.open }
+
+func (j *Temporal) work(out core.Emitter) error {
+	switch {
+	case j.next != nil:
+		made := j.next
+		j.next = nil
+		return out.Emit(made)
+	case len(j.due[0].ready) > 0:
+		return j.join(out)
+	case len(j.due[1].ready) > 0:
+		return j.forget()
 	}
+	j.open = false
+	return nil
 }
 
 // join joins some of the left rows that are due.

@@ -252,8 +252,6 @@ func (j *Window) Close() error {
 	return nil
 }
 
-func (j *Window) fail(err error) error { return fmt.Errorf("%s: %w", j.what, err) }
-
 // Process implements core.Operator: it keeps the rows.
 func (j *Window) Process(port int, b *core.Batch, _ core.Emitter) error {
 	err := j.keep(port, b)
@@ -319,25 +317,18 @@ func (j *Window) Advance(t core.Time, _ core.Emitter) error {
 }
 
 // Resume implements core.Operator.
-func (j *Window) Resume(out core.Emitter) (bool, error) {
-	for {
-		var err error
-		switch {
-		case !j.closing && !j.open:
-			return false, nil
-		case j.full(out):
-			return true, nil
-		case j.closing:
-			err = j.emit(out)
-		case j.spec.Windows.Kind == Session:
-			err = j.closeSessions()
-		default:
-			err = j.closeWindow()
-		}
-		if err != nil {
-			return false, j.fail(err)
-		}
+func (j *Window) Resume(out core.Emitter) (bool, error) { return j.run(j, out) }
+
+func (j *Window) idle() bool { return !j.closing && !j.open }
+
+func (j *Window) work(out core.Emitter) error {
+	switch {
+	case j.closing:
+		return j.emit(out)
+	case j.spec.Windows.Kind == Session:
+		return j.closeSessions()
 	}
+	return j.closeWindow()
 }
 
 // closeWindow finds the next window that has ended, and makes its groups.
