@@ -86,6 +86,12 @@ sinks:
     key-by: [n]
     aggregate: {total: 2 * SUM(CAST(s AS INT)), share: SUM(n) / (COUNT(*) - 1)}`, "abc,1\n",
 			"stream last, column total (job.yaml:13:32): CAST(s AS INT): 'abc' is no INT"},
+		"overflow of a sum": {`
+  last:
+    from: rows
+    key-by: [n]
+    aggregate: {total: SUM(CAST(s AS BIGINT))}`, "9223372036854775807,1\n1,1\n",
+			"aggregate last (job.yaml:13:16): total: SUM: the sum does not fit BIGINT; cast the argument to DECIMAL"},
 		"result of an aggregate": {`
   last:
     from: rows

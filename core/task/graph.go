@@ -56,6 +56,7 @@ type Options struct {
 type Node struct {
 	ID     string // stable over restarts and releases of the spec: names state
 	Label  string // for people: "source rides", "filter arrivals"
+	Place  string // where the program says so, for errors: "job.yaml:31:5"; "": not known, or the node says it itself
 	Schema *core.Schema
 	Inputs []Input
 
@@ -226,7 +227,11 @@ func (e *nodeError) Error() string {
 		return text
 	}
 	kind, _, _ := strings.Cut(e.node.Label, " ")
-	return e.node.Label + ": " + strings.TrimPrefix(text, kind+": ")
+	who := e.node.Label
+	if e.node.Place != "" {
+		who += " (" + e.node.Place + ")"
+	}
+	return who + ": " + strings.TrimPrefix(text, kind+": ")
 }
 
 // Unwrap returns the node's error.
