@@ -28,7 +28,7 @@ func newDemoTaxi() *cobra.Command {
 		Short: "Show where taxis arrive in New York, live, on a map in the terminal that fills in",
 		Long: `Runs the job of examples/taxi over generated rides, or real ones with --input: the passengers who arrived in the last fifteen minutes, per cell of a
 grid, every five minutes; and early counts, each time that another fifty have arrived in a window. The map shows them as they come; what had arrivals
-before stays faintly there. At the end, a picture of all arrivals is written as a PNG. In a pipe, or with NO_COLOR set, a few lines of text take the map's place.
+before stays faintly there. At the end, a picture of all arrivals is written as a PNG. In a pipe, or with NO_COLOR set, lines of text take its place, and a map of signs comes at the end.
 
 The file of --input is CSV (.gz too) with the columns ride_id, START or END, time, other time, start lon, start lat, end lon, end lat, passengers, taxi_id,
 driver_id, in the order of time.`,
