@@ -151,7 +151,7 @@ func TestGapOfZero(t *testing.T) {
 	}
 	b.Len = 1
 	err := r.op.Process(0, b, &r.out)
-	if want := "window: the session gap of a row, column gap, is not above zero: filter such rows, or give them a gap"; err == nil || err.Error() != want || !core.IsPermanent(err) {
+	if want := "window: the session gap of a row, column gap, is +0 00:00:00.000 and not above zero: filter such rows, or give them a gap"; err == nil || err.Error() != want || !core.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}
 	if err := r.op.Close(); err != nil {
