@@ -262,7 +262,7 @@ func (b *builder) watermark(c *connector.Config, record *core.Schema, metadata [
 
 func (b *builder) stream(n *named, path []*named) plan.Node {
 	c := n.config
-	for _, key := range []string{"join", "filter", "deduplicate", "process", "window", "trigger", "evictor"} {
+	for _, key := range []string{"join", "filter", "deduplicate", "lookup", "process", "window", "trigger", "evictor"} {
 		if v := n.entry.Get(key); v != nil && v.Kind == spec.Null {
 			b.report.Errorf(n.entry.KeyPos(key), "%s.%s: has no value: give it one, or leave the key out", c.Path(), key)
 			return nil
@@ -305,6 +305,7 @@ func (b *builder) stream(n *named, path []*named) plan.Node {
 			}
 			return plan.NewDeduplicate(at("deduplicate"), in, d.Strings("key"), d.Duration("ttl"), d.String("clock") == "processing")
 		},
+		func() (plan.Node, error) { return b.lookup(c, in, at("lookup")) },
 		func() (plan.Node, error) { return b.project(c, in, at("select")) },
 		func() (plan.Node, error) { return b.process(n, c, in) },
 		func() (plan.Node, error) { return b.aggregate(n, c, in, at("aggregate")) },

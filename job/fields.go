@@ -73,6 +73,7 @@ var StreamFields = []connector.Field{
 	{Name: "join", Type: connector.Object, Fields: JoinFields, Doc: "Two streams, row by row where columns are equal. The stream has the columns of both: a name that both have gets the stream's name and an underscore before it, but join columns of one name stand once (of a `full` join both). The other keys of the stream (filter, select, window) work on the result."},
 	{Name: "filter", Type: connector.String, Example: "event = 'END' AND passengers > 0", Doc: "A condition: only rows for which it is true go on."},
 	{Name: "deduplicate", Type: connector.Object, Fields: DeduplicateFields, Doc: "Only the first row of each key goes on."},
+	{Name: "lookup", Type: connector.Object, Fields: LookupFields, Doc: "Lookup join: each row with the rows that a function of the program finds for its key in some other system, now. The stream has its columns and those that the function finds. Rows of a key go to one worker, which asks once for all that wait."},
 	{Name: "select", Type: connector.Any, Doc: "The columns of the stream: `name: expression`, or a name alone for a column as it is, or `\"*\":` for all columns. Without it the columns stay.", Schema: selectSchema},
 	{Name: "process", Type: connector.Object, Fields: ProcessFields, Doc: "A function of the program: one that it has registered by `stream.RegisterFunc`. A program of your own is a `main` of one line, `cli.Main()`."},
 	{Name: "key-by", Type: connector.StringList, Example: "[cell]", Doc: "The key columns of the aggregation or the window; without them the whole stream goes to one worker."},
@@ -90,6 +91,27 @@ var ProcessFields = []connector.Field{
 	{Name: "function", Type: connector.String, Required: true, Example: "fraud", Doc: "The name under which the program has registered it."},
 	{Name: "options", Type: connector.StringMap, Doc: "What the function is told."},
 	{Name: "sides", Type: connector.StringMap, Example: "{rejected: rejected_rides}", Doc: "The function's further outputs, as streams: `output: stream`."},
+}
+
+// LookupFields are the keys of a stream's lookup.
+var LookupFields = []connector.Field{
+	{Name: "function", Type: connector.String, Required: true, Example: "zones", Doc: "The name under which the program has registered it by `stream.RegisterLookup`."},
+	{Name: "on", Type: connector.StringList, Required: true, Example: "[cell]", Doc: "The columns that the function is asked with, in its order. A row with a null among them has no match."},
+	{Name: "type", Type: connector.Enum, Enum: []string{"inner", "left"}, Default: "inner", Doc: "`inner`: rows without a match are dropped. `left`: they go on with nulls."},
+	{Name: "cache", Type: connector.Object, Fields: LookupCacheFields, Doc: "Keeps what was found, each worker for its keys. It is not in checkpoints. Without it every row asks, but those that wait for the same key."},
+	{Name: "timeout", Type: connector.Duration, Default: "0", Doc: "How long a request may take, all attempts together; `0`: for ever."},
+	{Name: "attempts", Type: connector.Int, Default: "1", Min: "1", Max: "1000", Doc: "How often a request is made until it does not fail."},
+	{Name: "backoff", Type: connector.Duration, Default: "100ms", Doc: "The pause before the second attempt; it doubles from one to the next, up to a minute."},
+	{Name: "on-failure", Type: connector.Enum, Enum: []string{"fail", "drop"}, Default: "fail", Doc: "What a request comes to that failed at every attempt, or in time: the job fails, or the row is dropped and counted as skipped."},
+	{Name: "capacity", Type: connector.Int, Default: "100", Min: "1", Max: "100000", Doc: "How many requests each worker makes at a time."},
+	{Name: "ordered", Type: connector.Bool, Default: "false", Doc: "Results come in the order of the rows; otherwise as they are found, but never across a watermark."},
+}
+
+// LookupCacheFields are the keys of a lookup's cache.
+var LookupCacheFields = []connector.Field{
+	{Name: "keys", Type: connector.Int, Required: true, Min: "1", Max: "1000000000", Example: "10000", Doc: "How many keys are kept; those that were used longest ago go first."},
+	{Name: "ttl", Type: connector.Duration, Default: "0", Doc: "How long after it was found a result is used, by the clock; `0`: until others displace it."},
+	{Name: "misses", Type: connector.Bool, Default: "true", Doc: "That nothing was found is kept, too."},
 }
 
 // JoinFields are the keys of a stream's join.

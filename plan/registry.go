@@ -11,8 +11,9 @@ import (
 // What a program has registered under a name, for specifications to use. Programs register in their init functions.
 var registry struct {
 	sync.Mutex
-	triggers  map[string]func() window.Trigger
-	functions map[string]Function
+	triggers   map[string]func() window.Trigger
+	functions  map[string]Function
+	references map[string]Reference
 }
 
 // Function is a piece of a plan under a name: it puts operators on a stream. It returns what comes out, and further outputs by name.

@@ -29,6 +29,7 @@ var floors = [][]string{
 	{"stream/..."},
 	{"bench/...", "internal/statusline"},
 	{"cli"},
+	{"examples/taxi/rides"},
 	{"cmd/turbo/...", "examples/...", "internal/docgen", "internal/layering", "test/..."},
 }
 

@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"context"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,8 @@ type fare struct {
 	Fare   float64
 }
 
+type zone struct{ Zone, Borough string }
+
 type weighted struct {
 	Value  float64
 	Weight int64
@@ -60,6 +63,7 @@ func init() {
 		Merge:  func(acc, other *weighted) error { acc.Value += other.Value; return nil },
 		Result: func(acc *weighted) (float64, error) { return acc.Value, nil },
 	})
+	stream.RegisterLookup("zones", func(context.Context, int64, func(zone)) error { return nil })
 	stream.RegisterTrigger("rush_hour", func() window.Trigger { return nil })
 }
 
