@@ -1,8 +1,8 @@
 package docs_test
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
