@@ -188,6 +188,7 @@ type call[Out any] func(ctx *Context[Out], row process.Row) error
 type calls[Out any] struct {
 	rows  []call[Out]
 	timer func(*Context[Out], Timer) error
+	batch *BatchProcessor // instead of both
 }
 
 // caller1 makes a struct of each row.
@@ -234,7 +235,8 @@ func processOf[Out any](e *Env, at plan.Place, kind string, inputs []input, buil
 		}
 		o.Ports = append(o.Ports, port)
 	}
-	if _, err := build(declared, schemas); err != nil {
+	made, err := build(declared, schemas)
+	if err != nil {
 		return fail(err)
 	}
 	if declared.err != nil {
@@ -268,8 +270,16 @@ func processOf[Out any](e *Env, at plan.Place, kind string, inputs []input, buil
 			}
 			config.Ports = append(config.Ports, port)
 		}
-		config.New = func() process.Function {
-			return &instance[Out]{env: e, build: build, schemas: schemas, ctx: Context[Out]{codec: out}}
+		one := func() instance[Out] {
+			return instance[Out]{env: e, build: build, schemas: schemas, ctx: Context[Out]{codec: out}}
+		}
+		if made.batch != nil {
+			config.NewBatch = func() process.BatchFunction { return &batchInstance[Out]{one()} }
+		} else {
+			config.New = func() process.Function {
+				i := one()
+				return &i
+			}
 		}
 		return plan.Bound{Output: output, Sides: declared.schemas, New: func() core.Operator { return process.New(config) }}, nil
 	}
