@@ -321,15 +321,15 @@ func (f *funcFetcher[T]) Fetch(ctx context.Context) (connector.FetchEvent, error
 	switch {
 	case !f.started:
 		f.started = true
-		if !f.done {
-			f.begin()
-		}
 		e := connector.FetchEvent{Event: core.Event{Kind: core.SplitStart, ID: theSplit}}
 		if f.done {
 			e.Position = []byte{positionDone}
-		} else if f.position != nil {
+			return e, nil
+		}
+		if f.position != nil {
 			e.Position = append([]byte{positionOpen}, f.position...)
 		}
+		f.begin() // from here on the position is the function's, which is ahead of what has been fetched
 		return e, nil
 	case f.done && !f.last:
 		f.last = true
