@@ -238,28 +238,33 @@ func TestVerifyTransactions(t *testing.T) {
 		"the broker has 32 records in these ranges, and so many the job has read", "filters keep 22 of the records")
 }
 
-// A killed job has files that are not visible yet.
-func TestVerifyOpen(t *testing.T) {
-	t.Setenv(asCommand, "1")
-	w := newWorld(t, located+", at: NOW()", "json")
-	replaceInFile(t, w.spec, "interval: 10s", "interval: 20ms")
-	replaceInFile(t, w.spec, "stop: end", "stop: never")
-	w.produce(numbers(0, 900)...)
+// killAt produces so many records and kills the job when the ledger says that it has read them.
+func (w *world) killAt(t *testing.T, records int) {
+	t.Helper()
+	w.produce(numbers(0, records)...)
 	p, err := startDemoProcess(w.spec, new(atomic.Int64))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.kill()
 	for {
-		if s, err := ledger.Read(vfs.OS(), w.out); err == nil && s.Balance.Read == 900 {
-			break
+		if s, err := ledger.Read(vfs.OS(), w.out); err == nil && s.Balance.Read == int64(records) {
+			return
 		}
 		if !p.running() {
 			t.Fatal(p.failure())
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	p.kill()
+}
+
+// A killed job has files that are not visible yet.
+func TestVerifyOpen(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	w := newWorld(t, located+", at: NOW()", "json")
+	replaceInFile(t, w.spec, "interval: 10s", "interval: 20ms")
+	replaceInFile(t, w.spec, "stop: end", "stop: never")
+	w.killAt(t, 900)
 	out, err := w.verify(true)
 	w.expect(out, err, false, "no file is visible yet", "600 rows in 1 file still open", "the job has not ended",
 		"600 rows in no visible file: as many as are durable in files that are still open",
@@ -272,22 +277,7 @@ func TestVerifyChangedProgram(t *testing.T) {
 	w := newWorld(t, located, "json")
 	replaceInFile(t, w.spec, "interval: 10s", "interval: 20ms")
 	replaceInFile(t, w.spec, "stop: end", "stop: never")
-	w.produce(numbers(0, 900)...)
-	p, err := startDemoProcess(w.spec, new(atomic.Int64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.kill()
-	for {
-		if s, err := ledger.Read(vfs.OS(), w.out); err == nil && s.Balance.Read == 900 {
-			break
-		}
-		if !p.running() {
-			t.Fatal(p.failure())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	p.kill()
+	w.killAt(t, 900)
 	replaceInFile(t, w.spec, "filter: ", "filter: n < 1000000 AND ")
 	out, err := w.verify(true)
 	w.expect(out, err, false, "note   rows cannot be compared with records: they were made by other filters or columns than those of the spec")

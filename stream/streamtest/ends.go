@@ -3,6 +3,8 @@ package streamtest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"turbo/core"
@@ -32,13 +34,8 @@ func Input[T any](h *Harness, name string) *In[T] {
 	if h.t != nil {
 		h.t.Helper()
 	}
-	s := h.inputs[name]
+	s := end(h, h.inputs, "source", name)
 	if s == nil {
-		var names []string
-		for n := range h.inputs {
-			names = append(names, n)
-		}
-		_ = h.fail(fmt.Errorf("job %s has no source %s%s", h.plan.Settings.Name, name, near(name, names)))
 		return in
 	}
 	c, err := stream.NewCodec[T](s.ctx.Schema)
@@ -46,6 +43,18 @@ func Input[T any](h *Harness, name string) *In[T] {
 		in.s, in.codec = s, c
 	}
 	return in
+}
+
+// end finds a source or sink of the job. Nil: there is none of that name, which fails the harness.
+func end[E any](h *Harness, ends map[string]*E, what, name string) *E {
+	if h.t != nil {
+		h.t.Helper()
+	}
+	e := ends[name]
+	if e == nil {
+		_ = h.fail(fmt.Errorf("job %s has no %s %s%s", h.plan.Settings.Name, what, name, near(name, slices.Sorted(maps.Keys(ends)))))
+	}
+	return e
 }
 
 // Push gives rows to the job, in order, and returns when all that follows from them has happened.
@@ -123,13 +132,8 @@ func Output[T any](h *Harness, name string) *Out[T] {
 	if h.t != nil {
 		h.t.Helper()
 	}
-	s := h.outputs[name]
+	s := end(h, h.outputs, "sink", name)
 	if s == nil {
-		var names []string
-		for n := range h.outputs {
-			names = append(names, n)
-		}
-		_ = h.fail(fmt.Errorf("job %s has no sink %s%s", h.plan.Settings.Name, name, near(name, names)))
 		return out
 	}
 	c, err := stream.NewCodec[T](s.ctx.Schema)
