@@ -215,13 +215,13 @@ func TestWriterIsBoundedAndWakes(t *testing.T) {
 		for range n {
 			w.inner.hold <- struct{}{}
 		}
-		select {
-		case <-w.woken:
-		case <-time.After(10 * time.Second):
-			t.Fatal("the waker is not called")
-		}
-		if w.writer.Full() {
-			t.Error("still full")
+		// The first call may be an older one: the goroutine can have made room once while the loop above was filling.
+		for first := true; first || w.writer.Full(); first = false {
+			select {
+			case <-w.woken:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the waker is not called")
+			}
 		}
 		for i := range n {
 			w.expect(fmt.Sprintf("write %d..%d", i, i))
