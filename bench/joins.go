@@ -20,6 +20,7 @@ func init() {
 const (
 	joinSize     = 10_000_000 // microseconds: a window, and the time in which an interval join's row has its partners
 	joinDisorder = 1_000_000
+	joinDrift    = 6 * joinSize // at most between two sources, on both sides
 )
 
 // joinJob is turbo's side: two sources, each divided by key, a join, and a sink that reads every value.
@@ -71,7 +72,7 @@ func (j *joinJob) run(ctx context.Context) (Run, joinResults, error) {
 	j.watch, j.cpu = newStopwatch(windowWorkers), cpuWatch{}
 	var sources []*task.Node
 	for side, name := range []string{"left", "right"} {
-		sources = append(sources, &task.Node{ID: name, Label: name, Schema: timedSchema, Watermark: &task.Watermark{Column: 2, MaxDelay: joinDisorder * time.Microsecond},
+		sources = append(sources, &task.Node{ID: name, Label: name, Schema: timedSchema, Watermark: &task.Watermark{Column: 2, MaxDelay: joinDisorder * time.Microsecond, MaxDrift: joinDrift * time.Microsecond},
 			Source: func() (core.Source, error) {
 				s := &timedSource{input: j.input[side], batches: j.batches[side], repeat: j.repeat, account: j.pool.Account("times")}
 				if side == 0 {

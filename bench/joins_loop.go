@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -276,6 +277,35 @@ type joinWorker struct {
 	senders   [2]timedSender // by side
 	receivers [2]timedReceiver
 	join      handJoin
+	// How far the senders are in event time, MaxInt64 after their last rows: all four keep within joinDrift, as turbo's sources do.
+	progress []paddedTime
+	own      int
+}
+
+type paddedTime struct {
+	atomic.Int64
+	_ [120]byte
+}
+
+// ahead publishes where a sender is, and reports whether it is too far before another.
+func (w *joinWorker) ahead(out *timedSender) bool {
+	side, at := 0, out.greatest
+	if out == &w.senders[1] {
+		side = 1
+	}
+	if out.left == 0 {
+		at = math.MaxInt64
+	}
+	w.progress[2*w.own+side].Store(at)
+	if out.left == 0 {
+		return false
+	}
+	for i := range w.progress {
+		if w.progress[i].Load() < at-joinDrift {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *joinWorker) run(total int64, taken *atomic.Int64) {
@@ -296,6 +326,7 @@ func (w *joinWorker) run(total int64, taken *atomic.Int64) {
 				moved = true
 			}
 			switch out := &w.senders[side]; {
+			case w.ahead(out): // its rows would only lie about
 			case out.left > 0:
 				moved = out.scatter() || moved
 			case !out.flushed:
@@ -315,8 +346,9 @@ func (w *joinWorker) run(total int64, taken *atomic.Int64) {
 // joinLoop runs the loop over the inputs of both sides, repeat times, and returns how many results there are and what they come to.
 func joinLoop(input [2][]timedInput, repeat int, join func() handJoin) (Run, joinResults) {
 	var workers [windowWorkers]*joinWorker
+	progress := make([]paddedTime, 2*windowWorkers)
 	for i := range workers {
-		workers[i] = &joinWorker{join: join()}
+		workers[i] = &joinWorker{join: join(), progress: progress, own: i}
 	}
 	for side := range input {
 		var senders [windowWorkers]*timedSender

@@ -136,7 +136,7 @@ type Barrier struct {
 }
 
 // Flags are the flags that the barrier has in a core.Message.
-func (b Barrier) Flags() core.BarrierFlags {
+func (b Barrier) Flags() core.MessageFlags {
 	if b.Trigger.Final() {
 		return core.FinalBarrier
 	}

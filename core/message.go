@@ -17,8 +17,8 @@ const (
 // Message is what a ring carries. It is a value of a few words, so that rings hold it in place.
 type Message struct {
 	Kind  MessageKind
-	Flags BarrierFlags
-	// Time is the watermark of a WatermarkMessage.
+	Flags MessageFlags
+	// Time is the watermark of a WatermarkMessage, and of a DataMessage that is Riding.
 	Time Time
 	// Checkpoint is the id of a BarrierMessage.
 	Checkpoint uint64
@@ -26,10 +26,13 @@ type Message struct {
 	Batch *Batch
 }
 
-// BarrierFlags qualify a barrier.
-type BarrierFlags uint8
+// MessageFlags qualify a message.
+type MessageFlags uint8
 
 const (
 	// FinalBarrier is the last barrier of a task's life: after it, the task closes.
-	FinalBarrier BarrierFlags = 1 << iota
+	FinalBarrier MessageFlags = 1 << iota
+	// Riding is a watermark that makes nobody hurry. It flushes no open batch: an exchange keeps it until the rows before it go, and sends it on
+	// their batch (a DataMessage with this flag: the watermark comes behind the rows). It may be dropped, for it is told again by one that flushes.
+	Riding
 )

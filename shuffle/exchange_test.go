@@ -66,7 +66,7 @@ func exchangeOnce(t *testing.T, pool *memory.Pool, rng *rand.Rand, workers int, 
 			var pending *core.Message
 			epoch, sequence, open, finalSeen := int64(0), int64(0), true, false
 			newest := map[[2]int64]int64{} // by sender and key: the last sequence number
-			atBarrier, watermark := int64(0), core.MinTime
+			atBarrier, watermark, told := int64(0), core.MinTime, core.MinTime
 			// step does one round of both tasks and reports whether it did anything.
 			step := func() bool {
 				worked := false
@@ -82,6 +82,10 @@ func exchangeOnce(t *testing.T, pool *memory.Pool, rng *rand.Rand, workers int, 
 					case k == 0 && epoch < epochs:
 						epoch++
 						pending = &core.Message{Kind: core.BarrierMessage, Checkpoint: uint64(epoch)}
+					case k == 2:
+						if !out.Control(core.Message{Kind: core.WatermarkMessage, Flags: core.Riding, Time: core.Time(sequence)}) {
+							t.Error("a riding watermark is not done at once")
+						}
 					case k == 1:
 						pending = &core.Message{Kind: core.WatermarkMessage, Time: core.Time(sequence)}
 					case epoch == epochs:
@@ -122,14 +126,20 @@ func exchangeOnce(t *testing.T, pool *memory.Pool, rng *rand.Rand, workers int, 
 								t.Errorf("row %d of sender %d and key %d after row %d", n, from, keys[i], last)
 							}
 							newest[[2]int64{from, keys[i]}] = n
+							if core.Time(n) <= watermark {
+								t.Errorf("row %d of sender %d after watermark %v", n, from, watermark)
+							}
 							received[w]++
 						}
 						e.Batch.Release()
 					case core.WatermarkMessage:
-						if e.Time <= watermark {
+						riding := e.Flags&core.Riding != 0
+						if e.Time < watermark || e.Time == watermark && (riding || e.Time == told) {
 							t.Errorf("watermark %v after %v", e.Time, watermark)
 						}
-						watermark = e.Time
+						if watermark = e.Time; !riding {
+							told = e.Time
+						}
 					case core.BarrierMessage:
 						if atBarrier++; int64(e.Checkpoint) != atBarrier {
 							t.Errorf("barrier %d after %d", e.Checkpoint, atBarrier-1)

@@ -8,7 +8,7 @@ import (
 // Event is what a Gate gives: a message, merged over channels, with the input port it belongs to. Kind is one of
 //
 //   - core.DataMessage: Batch of port Port, which the caller owns
-//   - core.WatermarkMessage: the watermark of all inputs together has risen to Time
+//   - core.WatermarkMessage: the watermark of all inputs together has risen to Time, or is one that was only Riding before
 //   - core.IdleMessage, core.ActiveMessage: all inputs together have become idle, active
 //   - core.BarrierMessage: the barrier of Checkpoint has come on every channel; FinalBarrier is set when it was final on all
 //   - core.EndMessage: no rows will come on port Port any more
@@ -29,7 +29,8 @@ type Event struct {
 type Gate struct {
 	inputs []input
 	valve  valve
-	cursor int // the channel to poll first
+	told   core.Time // the watermark that was given without Riding
+	cursor int       // the channel to poll first
 	open   []int
 	queued [4]Event // events that came out of one message, to be given first
 	first  int
@@ -52,7 +53,7 @@ type input struct {
 
 // NewGate returns the gate over the channels of each input port.
 func NewGate(ports ...[]*Channel) *Gate {
-	g := &Gate{}
+	g := &Gate{told: core.MinTime}
 	for port, channels := range ports {
 		g.open = append(g.open, len(channels))
 		for _, c := range channels {
@@ -82,6 +83,12 @@ func (g *Gate) Poll() (e Event, ok bool) {
 					}
 					if g.cursor = i + 1; g.cursor == n {
 						g.cursor = 0
+					}
+					if m.Flags&core.Riding != 0 {
+						if g.valve.watermark(i, m.Time) {
+							g.enqueue(0, core.Message{Kind: core.WatermarkMessage, Flags: core.Riding, Time: g.valve.last})
+						}
+						m.Flags, m.Time = 0, 0
 					}
 					return Event{in.port, m}, true
 				}
@@ -168,7 +175,7 @@ func (g *Gate) control(i int, m core.Message) {
 	in := &g.inputs[i]
 	switch m.Kind {
 	case core.WatermarkMessage:
-		if g.valve.watermark(i, m.Time) {
+		if g.valve.watermark(i, m.Time) || g.valve.last > g.told {
 			g.giveWatermark()
 		}
 	case core.IdleMessage:
@@ -194,6 +201,7 @@ func (g *Gate) control(i int, m core.Message) {
 }
 
 func (g *Gate) giveWatermark() {
+	g.told = g.valve.last
 	g.enqueue(0, core.Message{Kind: core.WatermarkMessage, Time: g.valve.last})
 }
 

@@ -3,6 +3,7 @@ package shuffle
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"turbo/core"
 	"turbo/memory"
@@ -10,8 +11,12 @@ import (
 
 // scripted returns the message of a verb of a test script.
 func scripted(account *memory.Account, verb string) core.Message {
-	n, _ := strconv.ParseInt(verb[1:], 10, 64)
+	number, mark, _ := strings.Cut(verb[1:], "@")
+	n, _ := strconv.ParseInt(number, 10, 64)
 	switch verb[0] {
+	case 'r':
+		t, _ := strconv.ParseInt(mark, 10, 64)
+		return core.Message{Kind: core.DataMessage, Flags: core.Riding, Time: core.Time(t), Batch: ints(account, oneInt, n)}
 	case 'd':
 		return core.Message{Kind: core.DataMessage, Batch: ints(account, oneInt, n)}
 	case 'w':
@@ -38,6 +43,7 @@ type model struct {
 	from    int        // the channel to look at first
 	pending []string
 	merged  int64
+	told    int64 // by a W
 	allIdle bool
 	aligned []bool
 	barrier map[int]int64 // the channels that stand at a barrier
@@ -47,7 +53,7 @@ type model struct {
 const never = int64(core.MinTime)
 
 func newModel(g *Gate) *model {
-	m := &model{merged: never, barrier: map[int]int64{}}
+	m := &model{merged: never, told: never, barrier: map[int]int64{}}
 	for _, in := range g.inputs {
 		m.ports = append(m.ports, in.port)
 		m.queues = append(m.queues, nil)
@@ -71,8 +77,8 @@ func (m *model) status(i int) (watermark int64, idle, ended bool) {
 	watermark = never
 	for _, v := range m.history[i] {
 		switch v[0] {
-		case 'w':
-			if n, _ := strconv.ParseInt(v[1:], 10, 64); !idle {
+		case 'w', 'r':
+			if n, _ := strconv.ParseInt(v[strings.IndexAny(v, "w@")+1:], 10, 64); !idle {
 				watermark = max(watermark, n)
 			}
 		case 'i':
@@ -108,12 +114,20 @@ func (m *model) poll() (string, bool) {
 			return fmt.Sprintf("%d:%s", m.ports[i], v[1:]), true
 		case 'b':
 			m.arrive(i, v)
+		case 'r':
+			m.from = (i + 1) % len(m.queues)
+			old, told := m.merged, m.told
+			m.grow(i, before, wasIdle)
+			m.pending, m.told = nil, told
+			if m.merged > old {
+				m.pending = []string{fmt.Sprintf("R%d", m.merged)}
+			}
+			value, _, _ := strings.Cut(v[1:], "@")
+			return fmt.Sprintf("%d:%s", m.ports[i], value), true
 		case 'w':
-			if now, _, _ := m.status(i); !wasIdle && now > before {
-				m.aligned[i] = m.aligned[i] || now >= m.merged
-				if m.aligned[i] {
-					m.minimum()
-				}
+			if m.grow(i, before, wasIdle); m.told < m.merged {
+				m.told = m.merged
+				m.pending = append(m.pending, fmt.Sprintf("W%d", m.merged))
 			}
 		case 'a':
 			if wasIdle {
@@ -147,9 +161,19 @@ func (m *model) next() int {
 	return -1
 }
 
+// grow takes the watermark that channel i has got, which was before.
+func (m *model) grow(i int, before int64, wasIdle bool) {
+	if now, _, _ := m.status(i); !wasIdle && now > before {
+		m.aligned[i] = m.aligned[i] || now >= m.merged
+		if m.aligned[i] {
+			m.minimum()
+		}
+	}
+}
+
 func (m *model) raise(to int64) {
 	if to > m.merged {
-		m.merged = to
+		m.merged, m.told = to, to
 		m.pending = append(m.pending, fmt.Sprintf("W%d", to))
 	}
 }

@@ -29,6 +29,9 @@ var gateCases = []struct{ name, ports, script string }{
 	{"ended channels still send barriers", "2", "0 e =; 1 d1 = 0:1; 1 b1 =; 1 d2 =; 0 b1 = B1 0:2; 1 f2 =; 0 f2 = F2"},
 	{"final on one channel only", "2", "0 f1 =; 1 b1 = B1; 1 d1 = 0:1; 1 b2 = B2; 1 f3 = F3"},
 	{"newer barrier gives the older up", "2", "0 b1 =; 0 d1 =; 1 b2 = 0:1; 1 d2 =; 0 b2 = B2 0:2; 0 b3 =; 1 b3 = B3"},
+	{"riding watermarks come behind their rows", "2", "0 r1@5 = 0:1; 1 r2@3 = 0:2 R3; 1 r4@3 = 0:4; 1 r5@4 = 0:5 R4; 0 d6 = 0:6"},
+	{"what rode is told again", "2", "0 r1@5 = 0:1; 1 r2@3 = 0:2 R3; 0 w5 = W3; 1 w3 =; 1 w9 = W5; 1 w9 =; 0 r3@7 = 0:3 R7; 1 w9 = W7"},
+	{"a riding watermark of an idle channel", "2", "0 w5 =; 1 i = W5; 1 r1@9 = 0:1; 0 r2@6 = 0:2 R6"},
 	{"barrier given up comes late", "2", "0 b2 =; 1 b1 =; 1 d1 = 0:1; 1 b2 = B2; 1 b2 =; 1 d2 = 0:2"},
 }
 
@@ -206,6 +209,10 @@ func TestGateModel(t *testing.T) {
 			case k < 5 && !d.done && !d.idle:
 				d.value++
 				verb = fmt.Sprintf("d%d", int64(i)<<32+d.value)
+				if rng.IntN(2) == 0 {
+					d.watermark += core.Time(rng.IntN(5))
+					verb = fmt.Sprintf("r%d@%d", int64(i)<<32+d.value, d.watermark)
+				}
 			case k < 8 && !d.done:
 				d.watermark += core.Time(rng.IntN(5))
 				verb = fmt.Sprintf("w%d", d.watermark)
@@ -250,7 +257,8 @@ func checkCuts(t *testing.T, events []string, sent [][]string) {
 					if v == "b"+id {
 						before = false
 					}
-					if value, ok := strings.CutPrefix(v, "d"); ok && seen[value] != before {
+					value, _, _ := strings.Cut(v[1:], "@")
+					if (v[0] == 'd' || v[0] == 'r') && seen[value] != before {
 						t.Fatalf("barrier %s cuts wrongly at row %s", id, value)
 					}
 				}
@@ -301,6 +309,9 @@ func eventText(e Event) string {
 	case core.WatermarkMessage:
 		if e.Time == core.MaxTime {
 			return "Wmax"
+		}
+		if e.Flags&core.Riding != 0 {
+			return fmt.Sprintf("R%d", e.Time)
 		}
 		return fmt.Sprintf("W%d", e.Time)
 	case core.IdleMessage:

@@ -191,6 +191,9 @@ func drain(c *Channel) []string {
 			}
 			out = append(out, fmt.Sprint(values))
 			m.Batch.Release()
+			if m.Flags&core.Riding != 0 {
+				out = append(out, fmt.Sprintf("R%d", m.Time))
+			}
 		case core.WatermarkMessage:
 			out = append(out, fmt.Sprintf("W%d", m.Time))
 		case core.BarrierMessage:

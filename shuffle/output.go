@@ -96,9 +96,10 @@ type Output struct {
 // lane is an Output's state for one channel.
 type lane struct {
 	channel  *Channel
-	overflow *core.Batch
-	informed bool // has the control message that is under way
-	joinable bool // the newest batch in the ring was built here and has room
+	overflow core.Message // its Batch is nil while there is none
+	mark     core.Time    // a riding watermark that the next batch takes along, behind its rows; MinTime: none
+	informed bool         // has the control message that is under way
+	joinable bool         // the newest batch in the ring was built here and has room
 }
 
 type openBatch struct {
@@ -165,7 +166,7 @@ func NewOutput(c OutputConfig) (*Output, error) {
 	}
 	o := &Output{OutputConfig: c, earliest: math.MaxInt64, lanes: make([]lane, n), open: make([]openBatch, 1)}
 	for i, ch := range c.Channels {
-		o.lanes[i].channel = ch
+		o.lanes[i].channel, o.lanes[i].mark = ch, core.MinTime
 	}
 	o.joins = c.BufferTimeout == 0 && (c.Kind == Hash || c.Kind == Forward)
 	if c.Kind == Hash {
@@ -270,8 +271,8 @@ func (o *Output) Resume() bool {
 	}
 	for i := range o.lanes {
 		l := &o.lanes[i]
-		if l.overflow != nil && l.channel.pushOrStarve(core.Message{Kind: core.DataMessage, Batch: l.overflow}, cost(l.overflow)) {
-			l.overflow, l.joinable = nil, false
+		if b := l.overflow.Batch; b != nil && l.channel.pushOrStarve(l.overflow, cost(b)) {
+			l.overflow, l.joinable = core.Message{}, false
 			o.blocked--
 		}
 	}
@@ -289,7 +290,15 @@ func (o *Output) Flush() { o.flushOpen(onDemand) }
 // Control sends a watermark, idleness, barrier or end to all receivers, behind the rows emitted so far. It returns false when some
 // ring had no slot yet: the caller then calls it again with the same message (each receiver gets it once) and emits nothing
 // until it returned true. Like Resume, it is called once more after Waker.Park by a worker that parks.
+//
+// A Riding watermark is done at once: it goes to each receiver on the next batch that does.
 func (o *Output) Control(m core.Message) bool {
+	if m.Flags&core.Riding != 0 {
+		for i := range o.lanes {
+			o.lanes[i].mark = max(o.lanes[i].mark, m.Time)
+		}
+		return true
+	}
 	if !o.inControl {
 		o.inControl, o.control = true, m
 		for i := range o.lanes {
@@ -316,8 +325,11 @@ func (o *Output) Control(m core.Message) bool {
 		if o.Kind == Hash {
 			behind = o.open[i].batch
 		}
-		if behind == nil && l.overflow == nil && l.channel.pushOrStarve(m, Credit{}) {
+		if behind == nil && l.overflow.Batch == nil && l.channel.pushOrStarve(m, Credit{}) {
 			l.informed = true
+			if m.Kind == core.WatermarkMessage { // what rides is not later
+				l.mark = core.MinTime
+			}
 			continue
 		}
 		done = false
@@ -335,9 +347,9 @@ func (o *Output) Close() {
 		}
 	}
 	for i := range o.lanes {
-		if b := o.lanes[i].overflow; b != nil {
+		if b := o.lanes[i].overflow.Batch; b != nil {
 			b.Release()
-			o.lanes[i].overflow = nil
+			o.lanes[i].overflow = core.Message{}
 		}
 	}
 	o.waiting, o.blocked, o.earliest = 0, 0, math.MaxInt64
@@ -406,7 +418,7 @@ func (l *lane) idle() bool { return l.channel.receiver.Hungry() && l.channel.rin
 // flushable reports whether a batch for open[k]'s receivers can be finished now: there is an overflow slot to put it.
 func (o *Output) flushable(k int) bool {
 	if o.Kind == Hash {
-		return o.lanes[k].overflow == nil
+		return o.lanes[k].overflow.Batch == nil
 	}
 	return !o.Full()
 }
@@ -427,14 +439,14 @@ func (o *Output) flush(k int, why reason) {
 		o.dispatch(k, b, why)
 	}
 	if joinable { // a batch in the overflow slot becomes joinable no more
-		o.lanes[k].joinable = o.lanes[k].overflow == nil
+		o.lanes[k].joinable = o.lanes[k].overflow.Batch == nil
 	}
 }
 
 // join reopens the newest batch in the ring for more rows, if the receiver has not taken it.
 func (o *Output) join(k int) bool {
 	l := &o.lanes[k]
-	if !l.joinable || l.overflow != nil {
+	if !l.joinable || l.overflow.Batch != nil {
 		return false
 	}
 	l.joinable = false
@@ -466,31 +478,43 @@ func (o *Output) dispatch(k int, b *core.Batch, why reason) {
 
 // send pushes b or puts it into the lane's empty overflow slot.
 func (o *Output) send(l *lane, b *core.Batch) {
-	if !l.channel.push(core.Message{Kind: core.DataMessage, Batch: b}, cost(b)) {
-		o.overflow(l, b)
+	m := l.message(b)
+	if !l.channel.push(m, cost(b)) {
+		o.overflow(l, m)
 	}
+	l.mark = core.MinTime
 }
 
-func (o *Output) overflow(l *lane, b *core.Batch) {
-	if invariants.Enabled {
-		invariants.Check(l.overflow == nil, "two batches beyond a ring")
+// message is b, with the watermark that rides on it.
+func (l *lane) message(b *core.Batch) core.Message {
+	m := core.Message{Kind: core.DataMessage, Batch: b}
+	if l.mark != core.MinTime {
+		m.Flags, m.Time = core.Riding, l.mark
 	}
-	l.overflow = b
+	return m
+}
+
+func (o *Output) overflow(l *lane, m core.Message) {
+	if invariants.Enabled {
+		invariants.Check(l.overflow.Batch == nil, "two batches beyond a ring")
+	}
+	l.overflow = m
 	o.blocked++
 	add(&o.stats.blocked, 1)
 }
 
 // rebalance sends b to the first lane with credit, beginning with the one whose turn it is.
 func (o *Output) rebalance(b *core.Batch) {
-	n := len(o.lanes)
-	m, price := core.Message{Kind: core.DataMessage, Batch: b}, cost(b)
+	n, price := len(o.lanes), cost(b)
 	free := -1
 	for j := range n {
 		i := (o.next + j) % n
-		if o.lanes[i].overflow != nil {
+		l := &o.lanes[i]
+		if l.overflow.Batch != nil {
 			continue
 		}
-		if o.lanes[i].channel.push(m, price) {
+		if l.channel.push(l.message(b), price) {
+			l.mark = core.MinTime
 			o.next = (i + 1) % n
 			return
 		}
@@ -498,7 +522,9 @@ func (o *Output) rebalance(b *core.Batch) {
 			free = i
 		}
 	}
-	o.overflow(&o.lanes[free], b)
+	l := &o.lanes[free]
+	o.overflow(l, l.message(b))
+	l.mark = core.MinTime
 	o.next = (free + 1) % n
 }
 

@@ -67,6 +67,57 @@ func TestBufferTimeout(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 	})
+	t.Run("riding watermarks", func(t *testing.T) {
+		ride := func(o *Output, at core.Time) {
+			if !o.Control(core.Message{Kind: core.WatermarkMessage, Flags: core.Riding, Time: at}) {
+				t.Error("not done at once")
+			}
+		}
+		o := newOutput(t, account, OutputConfig{Kind: Forward, BatchRows: 3, BufferTimeout: -1}, Budget{}, 1)
+		defer o.Close()
+		emit(o, 1)
+		ride(o, 5)
+		expect(t, "waits for the rows", o, 0, "")
+		ride(o, 6)
+		emit(o, 2)
+		emit(o, 3)
+		expect(t, "goes behind them", o, 0, "[1 2 3] R6")
+		ride(o, 7)
+		emit(o, 4, 5, 6)
+		emit(o, 7)
+		ride(o, 8)
+		o.Control(core.Message{Kind: core.WatermarkMessage, Time: 8})
+		emit(o, 8)
+		o.Control(core.Message{Kind: core.WatermarkMessage, Time: 9})
+		expect(t, "once, and with what flushes", o, 0, "[4 5 6] R7 [7] R8 W8 [8] W9")
+		ride(o, 10)
+		o.Control(core.Message{Kind: core.WatermarkMessage, Time: 11})
+		emit(o, 9)
+		o.Flush()
+		expect(t, "not after a later one", o, 0, "W11 [9]")
+
+		o = newOutput(t, account, OutputConfig{Kind: Rebalance, BatchRows: 1, BufferTimeout: -1}, Budget{}, 2)
+		defer o.Close()
+		emit(o, 1)
+		ride(o, 5)
+		emit(o, 2)
+		ride(o, 6)
+		emit(o, 3)
+		emit(o, 4)
+		expect(t, "rebalance: each receiver once", o, 0, "[1] [3] R6")
+		expect(t, "rebalance: each receiver once", o, 1, "[2] R5 [4] R6")
+
+		o = newOutput(t, account, OutputConfig{Kind: Forward, BatchRows: 1, BufferTimeout: -1}, Budget{Slots: 2}, 1)
+		defer o.Close()
+		for i := range 3 {
+			ride(o, core.Time(i))
+			emit(o, int64(i))
+		}
+		ride(o, 3)
+		expect(t, "full", o, 0, "[0] R0 [1] R1")
+		o.Resume()
+		expect(t, "beyond the ring, with its own", o, 0, "[2] R2")
+	})
 	t.Run("zero", func(t *testing.T) {
 		o := newOutput(t, account, OutputConfig{Kind: Hash, BufferTimeout: 0}, Budget{}, 2)
 		defer o.Close()
@@ -200,7 +251,7 @@ func TestBlocked(t *testing.T) {
 				o.Emit(ints(account, oneInt, i)) // the fourth is the one that an operator may emit although Full
 			}
 			o.Emit(ints(account, oneInt, 4))
-			if o.Resume() || o.lanes[0].overflow.Len != 1 || o.open[0].batch.Len != 2 {
+			if o.Resume() || o.lanes[0].overflow.Batch.Len != 1 || o.open[0].batch.Len != 2 {
 				t.Error("want two batches in the ring, one beyond, and the rest open")
 			}
 			if _, ok := o.Deadline(); ok {

@@ -58,9 +58,19 @@ func (a *arena) grow(n int) error {
 	return nil
 }
 
-// reset gives everything back but a first step; the words read as zero or not, and a Frozen keeps what it saw.
+// keep is how many bytes an empty arena keeps: tables of windows are emptied again and again, and memory that the system has to map and clear anew
+// costs more than the rows that are written to it.
+func (a *arena) keep() int64 {
+	const most = 1 << 20
+	if limit := a.account.Pool().Limit(); limit > 0 {
+		return min(max(limit/1024, arenaStep), most)
+	}
+	return most
+}
+
+// reset gives everything back but what keep says; the words read as zero or not, and a Frozen keeps what it saw.
 func (a *arena) reset() {
-	if a.reserved > arenaStep || a.reserved != int64(8*len(a.words)) { // some of it was discarded: nobody would take that back
+	if a.reserved > a.keep() || a.reserved != int64(8*len(a.words)) { // some of it was discarded: nobody would take that back
 		a.clear()
 		a.account.Unreserve(a.reserved)
 		a.reserved = 0

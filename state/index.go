@@ -16,7 +16,12 @@ type index struct {
 	off     bool // a bag's: it takes no entries
 }
 
-const minIndex = 256
+const (
+	minIndex = 256
+	// keepIndex is the size in entries that an index keeps once it has it: tables of windows are emptied again and again, and mapping memory anew
+	// costs more than filling 128 KiB.
+	keepIndex = 1 << 14
+)
 
 func (x *index) init(account *memory.Account) error {
 	x.account = account
@@ -61,7 +66,7 @@ func (x *index) makeRoom() error {
 // shrink gives memory back when few entries are left.
 func (x *index) shrink() error {
 	size := len(x.entries)
-	for size > minIndex && 16*x.n < size {
+	for size > keepIndex && 16*x.n < size {
 		size /= 2
 	}
 	if size == len(x.entries) {

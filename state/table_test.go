@@ -488,7 +488,7 @@ func TestDroppedPages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t: t, rng: rand.New(rand.NewPCG(3, 7)), pool: memory.NewPool(0), keys: schema[0], values: schema[1], domain: 3000,
+			w := &world{t: t, rng: rand.New(rand.NewPCG(3, 7)), pool: memory.NewPool(64 << 20), keys: schema[0], values: schema[1], domain: 3000,
 				lastRows: map[string][]string{}}
 			w.account = w.pool.Account("test")
 			w.start(1)

@@ -283,6 +283,7 @@ func (b *builder) open(t *task, s *stage, w int) error {
 	s.ctx.Tables = t.backend.Operator(n.ID, s.ctx.Account)
 	s.timed, _ = s.op.(core.Timed)
 	s.waiter, _ = s.op.(core.Waiter)
+	t.waits = t.waits || s.waiter != nil
 	s.clock = o.Clock
 	err := s.op.Open(s.ctx)
 	if err != nil {

@@ -37,6 +37,7 @@ type sourceRoot struct {
 	last      uint64 // the barrier injected last
 	nextMark  int64  // when watermarks are looked at again
 	sinceMark int    // rows since they were
+	sinceRide int    // rows since a riding one was looked at
 	interval  int64
 	silence   silence
 	ended     bool // the reader has said EndOfInput
@@ -121,7 +122,13 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 		if now >= r.nextMark {
 			r.publishTimes(now)
 		}
-		r.nextMark, r.sinceMark = now+r.interval, 0
+		r.nextMark, r.sinceMark, r.sinceRide = now+r.interval, 0, 0
+	}
+	if r.sinceRide >= rideRows {
+		r.sinceRide = 0
+		if m, ok := r.marks.ride(); ok {
+			return m, 0, nil
+		}
 	}
 	if r.dead.element != nil && r.dead.full() {
 		return core.Message{}, 0, nil
@@ -134,8 +141,12 @@ func (r *sourceRoot) next(now int64) (core.Message, int, error) {
 }
 
 // markRows is how many rows may pass before watermarks are looked at although the interval has not passed: at millions of rows a second, windows would otherwise
-// stay open, and in memory, long after their end. It is many full batches, so flushing the open ones costs little.
-const markRows = 1 << 18
+// stay open, and in memory, long after their end. It is many full batches, so flushing the open ones costs little. In between, one rides behind each rideRows
+// rows or more: it costs a message on batches that go anyway, and windows and joins keep to what they need.
+const (
+	markRows = 1 << 18
+	rideRows = 1 << 12
+)
 
 // pollEvents bounds the events that one call takes: barriers and other tasks must not wait for the end of a run of events without rows.
 const pollEvents = 64

@@ -27,6 +27,7 @@ type task struct {
 	control control
 	next    int
 	moving  bool
+	waits   bool // an operator waits for others before it lets a watermark pass: none that ride are given to it
 	ended   bool // all input has ended, and that has passed the chain
 }
 
@@ -109,6 +110,9 @@ func (t *task) feed(port int, b *core.Batch) error {
 
 // begin sends a control message into the chain.
 func (t *task) begin(m core.Message, port int) error {
+	if m.Flags&core.Riding != 0 && t.waits {
+		return nil
+	}
 	t.control = control{Message: m, port: port, last: true}
 	if m.Kind == core.EndMessage {
 		if g, ok := t.root.(*gateRoot); ok {

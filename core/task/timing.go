@@ -20,6 +20,7 @@ func (r *sourceRoot) timed(split int, b *core.Batch) (*core.Batch, error) {
 	}
 	r.marks.looked = true
 	r.sinceMark += b.Rows()
+	r.sinceRide += b.Rows()
 	w := &r.marks.strategy
 	latest := core.MinTime
 	if w.Generator == nil || w.MaxFutureSkew > 0 {

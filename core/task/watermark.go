@@ -12,9 +12,10 @@ type watermarks struct {
 	strategy Watermark
 	splits   []splitTime
 	emitted  core.Time
-	idle     bool // what was last told downstream
-	told     bool // downstream has been told whether this reader is active: to gates, new ones and restored ones, every channel is until then
-	looked   bool // the reader has had the chance to start its first splits, or, when all have ended, the next one
+	ridden   core.Time // the greatest that was emitted as one that rides
+	idle     bool      // what was last told downstream
+	told     bool      // downstream has been told whether this reader is active: to gates, new ones and restored ones, every channel is until then
+	looked   bool      // the reader has had the chance to start its first splits, or, when all have ended, the next one
 }
 
 type splitTime struct {
@@ -30,7 +31,7 @@ func newWatermarks(s *Watermark) *watermarks {
 	if s == nil {
 		return nil
 	}
-	return &watermarks{strategy: *s, emitted: core.MinTime}
+	return &watermarks{strategy: *s, emitted: core.MinTime, ridden: core.MinTime}
 }
 
 // start adds the next split, with the state that a checkpoint saved (MinTime and false when there is none).
@@ -99,20 +100,15 @@ func latestTime(v *core.Vector, sel []int32) core.Time {
 	latest := int64(core.MinTime)
 	times := v.Int64s()
 	switch {
+	case len(times) == 0 || sel != nil && len(sel) == 0:
 	case v.HasNulls():
 		for i, t := range times {
 			if t > latest && !v.Null(i) && (sel == nil || selected(sel, i)) {
 				latest = t
 			}
 		}
-	case sel != nil:
-		for _, i := range sel {
-			latest = max(latest, times[i])
-		}
 	default:
-		for _, t := range times {
-			latest = max(latest, t)
-		}
+		_, latest = core.Extremes(times, sel)
 	}
 	return core.Time(latest)
 }
@@ -153,6 +149,16 @@ func (w *watermarks) next(now int64) (core.Message, bool) {
 		return core.Message{Kind: core.WatermarkMessage, Time: low}, true
 	}
 	return core.Message{}, false
+}
+
+// ride returns a watermark that goes along behind the rows, if it has grown.
+func (w *watermarks) ride() (core.Message, bool) {
+	low, active := w.low()
+	if active == 0 || w.idle || !w.told || low <= max(w.emitted, w.ridden) {
+		return core.Message{}, false
+	}
+	w.ridden = low
+	return core.Message{Kind: core.WatermarkMessage, Flags: core.Riding, Time: low}, true
 }
 
 // fill writes the splits' watermarks into a reader's snapshot. Splits that the reader has not started yet keep what was restored.

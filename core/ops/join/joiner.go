@@ -283,18 +283,11 @@ func (s *side) punctual(b *core.Batch, isLate func(int64) bool) bool {
 	if v.HasNulls() {
 		return false
 	}
-	earliest := int64(core.MaxTime)
-	if b.Sel == nil {
-		for _, t := range v.Int64s() {
-			earliest = min(earliest, t)
-		}
-	} else {
-		times := v.Int64s()
-		for _, r := range b.Sel {
-			earliest = min(earliest, times[r])
-		}
+	if b.Rows() == 0 {
+		return true
 	}
-	return b.Rows() == 0 || !isLate(earliest+s.schema.TimeShift)
+	earliest, _ := core.Extremes(v.Int64s(), b.Sel)
+	return !isLate(earliest + s.schema.TimeShift)
 }
 
 func (s *side) nullKey(b *core.Batch, row int) bool {

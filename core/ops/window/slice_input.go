@@ -12,19 +12,22 @@ import (
 
 // input is the batch at hand on its way into the slices.
 type input struct {
-	cut    cut // of the time column's values
-	time   int
-	shift  int64
-	gaps   bool // between windows: slide > size
-	batch  *core.Batch
-	sel    []int32 // its rows that are on time, nil: all
-	rows   int
-	next   int
-	keys   []*core.Vector // and the chunk
-	chunks *core.Vector   // by physical row
-	base   []uint64       // hashes of the keys, by physical row
-	hashes []uint64       // with the chunk
-	groups []int32
+	cut   cut // of the time column's values
+	time  int
+	shift int64
+	gaps  bool // between windows: slide > size
+	batch *core.Batch
+	sel   []int32 // its rows that are on time, nil: all
+	rows  int
+	next  int
+	// punctual: all rows of the batch are on time, and their times are in [low, high].
+	punctual  bool
+	low, high int64
+	keys      []*core.Vector // and the chunk
+	chunks    *core.Vector   // by physical row
+	base      []uint64       // hashes of the keys, by physical row
+	hashes    []uint64       // with the chunk
+	groups    []int32
 
 	kept, late         []int32
 	times, ids         []int64 // of the block
@@ -113,11 +116,16 @@ func (s *sliced) done() {
 // sortOut takes the rows out of the batch that are late for all windows, in none, or have no time.
 func (s *sliced) sortOut() error {
 	in := &s.input
+	in.punctual = false
 	times := in.batch.Columns[in.time]
 	values := times.Int64s()
 	limit := s.cut.start(s.closed+1) - in.shift
 	if !times.HasNulls() && !in.gaps {
-		if low, _ := extremes(values, in.sel, 0, in.rows); in.rows == 0 || low >= limit {
+		if in.rows == 0 {
+			return nil
+		}
+		if in.low, in.high = core.Extremes(values, in.sel); in.low >= limit {
+			in.punctual = true
 			return nil
 		}
 	}
@@ -154,27 +162,6 @@ func (s *sliced) sortOut() error {
 func (in *input) between(t int64) bool {
 	t -= in.cut.offset
 	return t-floorDiv(t, in.cut.width)*in.cut.width >= in.cut.size
-}
-
-// extremes returns the least and the largest value of rows [from, to).
-func extremes(values []int64, sel []int32, from, to int) (low, high int64) {
-	if from == to {
-		return 0, 0
-	}
-	if sel == nil {
-		values = values[from:to]
-		low, high = values[0], values[0]
-		for _, x := range values {
-			low, high = min(low, x), max(high, x)
-		}
-		return low, high
-	}
-	sel = sel[from:to]
-	low, high = values[sel[0]], values[sel[0]]
-	for _, r := range sel {
-		low, high = min(low, values[r]), max(high, values[r])
-	}
-	return low, high
 }
 
 // rows takes rows of the batch at hand: all, or those up to the first that makes a window fire again when each such row does.
@@ -222,15 +209,16 @@ func (s *sliced) block(from, to int) error {
 	} else {
 		times = times[from:to]
 	}
-	low, high := extremes(times, nil, 0, n)
-	ids := in.ids[:n]
-	least, most := in.cut.slices(times, low, high, ids)
-	fired := low < s.cut.end(s.fired)-in.shift
-	if s.partials != nil && !fired {
-		if done, err := s.partial(from, to, sel, ids, least, most); done || err != nil {
+	refires := s.cut.end(s.fired) - in.shift // of windows that have fired: times before it
+	if s.partials != nil && in.punctual && in.low >= refires {
+		if done, err := s.partial(from, to, sel, times); done || err != nil {
 			return err
 		}
 	}
+	low, high := core.Extremes(times, nil)
+	fired := low < refires
+	ids := in.ids[:n]
+	least, most := in.cut.slices(times, low, high, ids)
 	one := s.place(from, sel, ids, least, most)
 	slots := in.slots[:n]
 	made, err := s.find(from, to, sel, slots)

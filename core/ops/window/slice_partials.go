@@ -22,7 +22,7 @@ type partials struct {
 	values   *ops.Accumulators
 	capacity int
 	ring     [partialRing]int64 // the slices at hand, noSlice: none
-	present  []uint64           // rows of sums with rows in them
+	present  []uint8            // 1: the row of sums has rows in it
 	in, out  int                // rows that came, and rows of sums that went to the table, since the last trial
 	came     int                // rows since the tables are empty
 	rest     int                // rows to come before they are tried again
@@ -80,14 +80,21 @@ func exactMerge(calls []ops.Call, input *core.Schema) bool {
 	return true
 }
 
-// partial aggregates rows [from, to) of the batch in front of the table and reports true, or leaves them to the table.
-func (s *sliced) partial(from, to int, sel []int32, ids []int64, least, most int64) (bool, error) {
+// partial aggregates rows [from, to) of the batch, whose times are given, in front of the table and reports true, or leaves them to the table.
+func (s *sliced) partial(from, to int, sel []int32, times []int64) (bool, error) {
 	p, in, n := s.partials, &s.input, to-from
 	if p.rest > 0 {
 		p.rest -= n
 		return false, nil
 	}
-	if most-least >= partialRing {
+	c := &in.cut
+	least := floorDiv(in.low-c.offset, c.width)
+	second := c.offset + (least+1)*c.width // the start of the slice behind the first
+	most := least
+	if in.high >= second {
+		most = floorDiv(in.high-c.offset, c.width)
+	}
+	if c.per > 1 || most-least >= partialRing {
 		return false, nil
 	}
 	for id := least; id <= most; id++ {
@@ -119,19 +126,30 @@ func (s *sliced) partial(from, to int, sel []int32, ids []int64, least, most int
 	}
 	p.in += n
 	p.came += n
-	if least == most {
-		base := uint32(least&(partialRing-1)) * uint32(p.capacity)
-		present := p.present[base>>6:]
+	ring := func(id int64) uint32 { return uint32(id&(partialRing-1)) * uint32(p.capacity) }
+	base, present := ring(least), p.present
+	switch most - least {
+	case 0:
 		for i, k := range slots {
-			present[k>>6] |= 1 << (k & 63)
-			slots[i] = k + base
+			k += base
+			present[k] = 1
+			slots[i] = k
 		}
-	} else {
-		present, capacity := p.present, uint32(p.capacity)
-		ids = ids[:len(slots)]
+	case 1:
+		step := ring(most) - base
+		times = times[:len(slots)]
 		for i, k := range slots {
-			k += uint32(ids[i]&(partialRing-1)) * capacity
-			present[k>>6] |= 1 << (k & 63)
+			_, first := bits.Sub64(uint64(times[i]-in.low), uint64(second-in.low), 0) // 1 in the first slice: no branch, rows are out of order
+			k += base + step&(uint32(first)-1)
+			present[k] = 1
+			slots[i] = k
+		}
+	default:
+		ids := in.ids[:len(slots)]
+		c.slices(times, in.low, in.high, ids)
+		for i, k := range slots {
+			k += ring(ids[i])
+			present[k] = 1
 			slots[i] = k
 		}
 	}
@@ -198,11 +216,11 @@ func (s *sliced) openPartials(capacity int) (err error) {
 	}
 	capacity = (capacity + 63) &^ 63
 	rows := partialRing * capacity
-	if err := of.Reserve(int64(rows) / 8); err != nil {
+	if err := of.Reserve(int64(rows)); err != nil {
 		return err
 	}
-	p.reserved = int64(rows) / 8
-	p.capacity, p.present = capacity, make([]uint64, rows/64)
+	p.reserved = int64(rows)
+	p.capacity, p.present = capacity, make([]uint8, rows)
 	slots, groups := make([]uint32, rows), []int32{0}
 	if _, err := p.sums.Insert(groups, rows, slots); err != nil {
 		return err
@@ -279,14 +297,14 @@ func (s *sliced) flushSlice(r int) error {
 	if p.keys == nil {
 		return nil
 	}
-	first := r * p.capacity / 64
-	end := first + (p.keys.Len()+63)/64
-	for ; first < end; first += slicedBlock / 64 {
-		part := p.present[first:min(end, first+slicedBlock/64)]
+	first := r * p.capacity
+	end := first + p.keys.Len()
+	for ; first < end; first += slicedBlock {
+		part := p.present[first:min(end, first+slicedBlock)]
 		p.src = p.src[:0]
-		for i, w := range part {
-			for ; w != 0; w &= w - 1 {
-				p.src = append(p.src, uint32((first+i)*64+bits.TrailingZeros64(w)))
+		for i, x := range part {
+			if x != 0 {
+				p.src = append(p.src, uint32(first+i))
 			}
 		}
 		clear(part)
