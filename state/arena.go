@@ -61,7 +61,7 @@ func (a *arena) grow(n int) error {
 // keep is how many bytes an empty arena keeps: tables of windows are emptied again and again, and memory that the system has to map and clear anew
 // costs more than the rows that are written to it.
 func (a *arena) keep() int64 {
-	const most = 1 << 20
+	const most = 256 << 10
 	if limit := a.account.Pool().Limit(); limit > 0 {
 		return min(max(limit/1024, arenaStep), most)
 	}
