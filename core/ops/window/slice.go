@@ -19,7 +19,7 @@ import (
 // dropped once a chunk. Everything else follows from this table (and the watermark, which is in a table of its own): lists of the chunks' slots, and a
 // directory of the keys for windows of several slices.
 //
-// Tumbling windows with few keys are aggregated in front of the table (see partials).
+// Tumbling windows with few keys are aggregated in front of the table (see partials), sliding ones apart from it (see dense).
 //
 // Windows of several slices are merged by the blocks of van Herk and of Gil and Werman: the chunk that a window ends in keeps the running total
 // of its slices so far, the one in which it begins is turned into totals from each slice to the chunk's end, once; so a window is the merge of two
@@ -57,6 +57,9 @@ type sliced struct {
 	closed    int64 // the last window that takes no more rows
 
 	partials *partials // nil: none
+	dense    *dense    // nil: the table does
+	// denseRest is how many rows come before windows may be kept densely again.
+	denseRest int
 
 	input input
 	fire  firing
@@ -290,6 +293,9 @@ func (s *sliced) Close() error {
 	s.scratch.close()
 	if s.partials != nil {
 		s.partials.close(s)
+	}
+	if s.dense != nil {
+		s.dense.close(s)
 	}
 	if s.directory != nil && s.directory.table != nil {
 		s.directory.table.Close()

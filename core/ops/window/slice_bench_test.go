@@ -177,11 +177,16 @@ func (c *consumer) Emit(b *core.Batch) error {
 func (c *consumer) Full() bool { return false }
 
 func openBench(b testing.TB, config window.Config, input *core.Schema) core.Operator {
+	return openLimited(b, config, input, 0)
+}
+
+// openLimited opens an operator with so much memory; 0: no limit.
+func openLimited(b testing.TB, config window.Config, input *core.Schema, limit int64) core.Operator {
 	output, err := config.Schema(input)
 	if err != nil {
 		b.Fatal(err)
 	}
-	account := memory.NewPool(0).Account("op")
+	account := memory.NewPool(limit).Account("op")
 	backend := state.NewBackend(128, 0, 128, nil)
 	ctx := &core.OperatorContext{ID: "op", Workers: 1, KeyGroups: 128, Inputs: []*core.Schema{input}, Output: output, BatchRows: sliceRows, Account: account,
 		Tables: backend.Operator("op", account), Now: func() core.Time { return 0 }, Counters: &core.Counters{}, Log: slog.New(slog.DiscardHandler)}

@@ -135,3 +135,49 @@ func (c *cut) slices(times []int64, low, high int64, out []int64) (least, most i
 	}
 	return 2 * least, 2*most + 1
 }
+
+// span returns slices such that those of all times in [low, high] are among [least, most].
+func (c *cut) span(low, high int64) (least, most int64) {
+	least = floorDiv(low-c.offset, c.width)
+	most = least
+	if high-c.offset >= (least+1)*c.width {
+		most = floorDiv(high-c.offset, c.width)
+	}
+	if c.per == 1 {
+		return least, most
+	}
+	return 2 * least, 2*most + 1
+}
+
+// ring turns the numbers of keys in slots into rows of a ring of columns, one of capacity rows a slice, and marks these. The times are in [low, high];
+// ids is scratch.
+func (c *cut) ring(slots []uint32, times []int64, low, high int64, ids []int64, size int64, capacity int, present []uint8, mark uint8) {
+	column := func(id int64) uint32 { return uint32(id&(size-1)) * uint32(capacity) }
+	least, most := c.span(low, high)
+	base := column(least)
+	switch {
+	case least == most:
+		for i, k := range slots {
+			k += base
+			present[k] = mark
+			slots[i] = k
+		}
+	case least+1 == most && c.per == 1:
+		step, second := column(most)-base, uint64(c.offset+most*c.width-low)
+		times = times[:len(slots)]
+		for i, k := range slots {
+			_, first := bits.Sub64(uint64(times[i]-low), second, 0) // 1 in the first slice: no branch, rows are out of order
+			k += base + step&(uint32(first)-1)
+			present[k] = mark
+			slots[i] = k
+		}
+	default:
+		ids = ids[:len(slots)]
+		c.slices(times, low, high, ids)
+		for i, k := range slots {
+			k += column(ids[i])
+			present[k] = mark
+			slots[i] = k
+		}
+	}
+}

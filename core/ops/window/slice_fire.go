@@ -33,7 +33,7 @@ func (s *sliced) Advance(t core.Time, out core.Emitter) error {
 	target, closed := s.cut.ended(t), s.cut.ended(s.minusLateness(t))
 	if target > s.target || closed > s.closed {
 		s.target, s.closed = max(s.target, target), max(s.closed, closed)
-		if len(s.chunks) > 0 {
+		if len(s.chunks) > 0 && s.dense == nil {
 			if err := s.save(); err != nil {
 				return err
 			}
@@ -56,6 +56,13 @@ func (s *sliced) Resume(out core.Emitter) (more bool, err error) {
 			err = s.fireLate()
 		case s.input.batch != nil:
 			err = s.rows()
+		case s.dense != nil:
+			k, ok := s.nextDense()
+			if !ok {
+				s.fired = max(s.fired, s.target)
+				return false, s.settleDense()
+			}
+			err = s.fireDense(k)
 		default:
 			if err := s.flushBefore(s.cut.last(s.target)); err != nil {
 				return false, err

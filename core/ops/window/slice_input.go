@@ -209,6 +209,12 @@ func (s *sliced) block(from, to int) error {
 	} else {
 		times = times[from:to]
 	}
+	if s.dense != nil {
+		if done, err := s.denseBlock(from, to, sel, times); done || err != nil {
+			return err
+		}
+	}
+	s.denseRest -= n
 	refires := s.cut.end(s.fired) - in.shift // of windows that have fired: times before it
 	if s.partials != nil && in.punctual && in.low >= refires {
 		if done, err := s.partial(from, to, sel, times); done || err != nil {
@@ -533,3 +539,4 @@ func (s *sliced) afterFiring(slots []uint32, ids []int64) {
 }
 
 func trailingZeros(x uint64) int { return bits.TrailingZeros64(x) }
+func leadingZeros(x uint64) int  { return bits.LeadingZeros64(x) }

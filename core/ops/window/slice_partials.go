@@ -2,10 +2,8 @@ package window
 
 import (
 	"errors"
-	"math/bits"
 
 	"turbo/core"
-	"turbo/core/hash"
 	"turbo/core/ops"
 	"turbo/state"
 )
@@ -22,7 +20,7 @@ type partials struct {
 	values   *ops.Accumulators
 	capacity int
 	ring     [partialRing]int64 // the slices at hand, noSlice: none
-	present  []uint8            // 1: the row of sums has rows in it
+	present  []uint8            // hasRows, by row of sums
 	in, out  int                // rows that came, and rows of sums that went to the table, since the last trial
 	came     int                // rows since the tables are empty
 	rest     int                // rows to come before they are tried again
@@ -87,14 +85,8 @@ func (s *sliced) partial(from, to int, sel []int32, times []int64) (bool, error)
 		p.rest -= n
 		return false, nil
 	}
-	c := &in.cut
-	least := floorDiv(in.low-c.offset, c.width)
-	second := c.offset + (least+1)*c.width // the start of the slice behind the first
-	most := least
-	if in.high >= second {
-		most = floorDiv(in.high-c.offset, c.width)
-	}
-	if c.per > 1 || most-least >= partialRing {
+	least, most := in.cut.span(in.low, in.high)
+	if most-least >= partialRing {
 		return false, nil
 	}
 	for id := least; id <= most; id++ {
@@ -126,33 +118,7 @@ func (s *sliced) partial(from, to int, sel []int32, times []int64) (bool, error)
 	}
 	p.in += n
 	p.came += n
-	ring := func(id int64) uint32 { return uint32(id&(partialRing-1)) * uint32(p.capacity) }
-	base, present := ring(least), p.present
-	switch most - least {
-	case 0:
-		for i, k := range slots {
-			k += base
-			present[k] = 1
-			slots[i] = k
-		}
-	case 1:
-		step := ring(most) - base
-		times = times[:len(slots)]
-		for i, k := range slots {
-			_, first := bits.Sub64(uint64(times[i]-in.low), uint64(second-in.low), 0) // 1 in the first slice: no branch, rows are out of order
-			k += base + step&(uint32(first)-1)
-			present[k] = 1
-			slots[i] = k
-		}
-	default:
-		ids := in.ids[:len(slots)]
-		c.slices(times, in.low, in.high, ids)
-		for i, k := range slots {
-			k += ring(ids[i])
-			present[k] = 1
-			slots[i] = k
-		}
-	}
+	in.cut.ring(slots, times, in.low, in.high, in.ids, partialRing, p.capacity, p.present, hasRows)
 	return true, p.values.Update(in.batch.Columns, ops.Rows{Slots: slots, Sel: sel, From: from})
 }
 
@@ -277,6 +243,9 @@ func (s *sliced) flushPartials() error {
 
 // Flush implements core.Operator.
 func (s *sliced) Flush(core.Emitter) error {
+	if s.dense != nil {
+		return s.syncDense()
+	}
 	if s.partials == nil {
 		return nil
 	}
@@ -332,33 +301,25 @@ func (s *sliced) flushRows(id int64, src []uint32, base uint32) error {
 			return err
 		}
 	}
-	fill(keys[len(keys)-1], id, n)
-	s.hashes, s.groups, s.made = resize(s.hashes, n), resize(s.groups, n), resize(s.made, n)
-	hash.Columns(keys[:len(keys)-1], n, nil, s.hashes)
-	for i, h := range s.hashes {
-		s.groups[i] = int32(core.KeyGroup(h, s.ctx.KeyGroups))
-		s.hashes[i] = hash.Mix(uint64(id) ^ h)
-	}
-	made, err := s.table.UpsertGrouped(s.groups, keys, s.hashes, nil, n, s.dst, s.made)
+	slots, made, err := s.tableRows(keys, id, n)
 	if err != nil {
 		return err
 	}
-	if err := s.table.Touch(s.dst); err != nil {
-		return err
-	}
-	if made > 0 {
-		c := s.chunkOf(id)
-		c.bits, c.nulls = 1, 1
-		for i, slot := range s.dst {
-			if s.made[i] {
-				if err := s.list(c, slot); err != nil {
-					return err
-				}
-				c.rows[0]++
-			}
+	var c *chunk
+	for i, slot := range slots {
+		if !made[i] {
+			continue
 		}
+		if c == nil {
+			c = s.chunkOf(id)
+			c.bits, c.nulls = 1, 1
+		}
+		if err := s.list(c, slot); err != nil {
+			return err
+		}
+		c.rows[0]++
 	}
-	if err := s.slice[0].Merge(s.dst, p.values, src); err != nil {
+	if err := s.slice[0].Merge(slots, p.values, src); err != nil {
 		return err
 	}
 	p.values.Clear(src)

@@ -50,16 +50,26 @@ func TestPartials(t *testing.T) {
 }
 
 func testPartials(t *testing.T, phases []phase) {
+	op := openBench(t, window.Config{Keys: []int{0}, Kind: window.Tumbling, Size: 1000, Calls: sumCalls}, keyedSchema())
+	feedPhases(t, op, 1000, 1000, phases, nil)
+}
+
+func keyedSchema() *core.Schema {
 	schema := core.NewSchema(core.Field{Name: "k", Type: core.Of(core.Int64)}, core.Field{Name: "v", Type: core.Of(core.Int64)}, core.Field{Name: "ts", Type: core.Of(core.Timestamp)})
 	schema.TimeColumn = 2
-	const size, rows, behind = 1000, 1500, 10_000
-	op := openBench(t, window.Config{Keys: []int{0}, Kind: window.Tumbling, Size: size, Calls: sumCalls}, schema)
+	return schema
+}
+
+// feedPhases gives the phases to an operator of windows of a size and a slide, and compares all sums with those of a map. look is called after each phase.
+func feedPhases(t *testing.T, op core.Operator, size, slide int64, phases []phase, look func(phase int)) {
+	schema := keyedSchema()
+	const rows, behind = 1500, 10_000
 	account := memory.NewPool(0).Account("rows")
 	got := &results{t, map[[2]int64]int64{}}
 	want := map[[2]int64]int64{}
 	rng := rand.New(rand.NewPCG(3, 4))
 	now := int64(behind)
-	for _, p := range phases {
+	for n, p := range phases {
 		for batch := int64(0); batch*rows < p.rows; batch++ {
 			b := core.NewBatch(account, schema)
 			for _, f := range schema.Fields {
@@ -71,7 +81,9 @@ func testPartials(t *testing.T, phases []phase) {
 				b.Columns[0].AppendInt64(key)
 				b.Columns[1].AppendInt64(v)
 				b.Columns[2].AppendInt64(at)
-				want[[2]int64{key, at / size * size}] += v
+				for start := at / slide * slide; start > at-size; start -= slide {
+					want[[2]int64{key, start}] += v
+				}
 			}
 			hash.Columns(b.Columns[:1], b.Len, nil, b.MakeHashes())
 			if err := op.Process(0, b, got); err != nil {
@@ -86,6 +98,9 @@ func testPartials(t *testing.T, phases []phase) {
 					t.Fatal(err)
 				}
 			}
+		}
+		if look != nil {
+			look(n)
 		}
 	}
 	if err := op.Advance(core.MaxTime, got); err != nil {

@@ -53,7 +53,20 @@ func (s *sliced) restore() error {
 	}
 	s.target = s.cut.ended(s.watermark)
 	s.fired, s.closed = s.target, s.cut.ended(s.minusLateness(s.watermark))
-	err = s.table.Scan(func(slots []uint32) error {
+	if s.denseRest <= 0 && s.densely() {
+		err = s.startDense()
+	} else {
+		err = s.readTable()
+	}
+	if from, to, _ := s.clock.KeyGroups(); err == nil && len(s.chunks) > 0 && len(s.clocks) != to-from {
+		return s.save() // the other key groups came from workers without chunks: each group must have it, wherever it goes
+	}
+	return err
+}
+
+// readTable makes lists and directory.
+func (s *sliced) readTable() error {
+	return s.table.Scan(func(slots []uint32) error {
 		if s.directory != nil {
 			if err := s.enter(slots); err != nil {
 				return err
@@ -75,10 +88,6 @@ func (s *sliced) restore() error {
 		}
 		return nil
 	})
-	if from, to, _ := s.clock.KeyGroups(); err == nil && len(s.chunks) > 0 && len(s.clocks) != to-from {
-		return s.save() // the other key groups came from workers without chunks: each group must have it, wherever it goes
-	}
-	return err
 }
 
 // minusLateness is the watermark at which windows that have ended take no more rows.
@@ -107,6 +116,8 @@ func (s *sliced) settle() error {
 		err := s.clock.Drop(s.clocks)
 		s.clocks = s.clocks[:0]
 		return err
+	case len(s.chunks) == 0 && s.denseRest <= 0 && s.densely():
+		return s.startDense()
 	case len(s.chunks) > 0 && len(s.clocks) == 0 && s.watermark != core.MinTime:
 		return s.save()
 	}
@@ -256,23 +267,31 @@ func (s *sliced) free(closed int64) error {
 				return err
 			}
 		}
-		if err := s.table.Drop(c.slots); err != nil {
+		if err := s.drop(c); err != nil {
 			return err
-		}
-		if cap(c.slots) > 1<<16 && len(s.unused) > 1 || len(s.unused) > 4 {
-			lists := int64(1)
-			if s.directory != nil {
-				lists = 2
-			}
-			s.ctx.Account.Unreserve(lists * 4 * int64(cap(c.slots)))
-			s.reserved -= lists * 4 * int64(cap(c.slots))
-			c.slots, c.keys = nil, nil
-		} else {
-			s.unused = append(s.unused, c)
 		}
 		n++
 	}
 	s.chunks = slices.Delete(s.chunks, 0, n)
+	return nil
+}
+
+// drop drops the rows of a chunk, which is not used any more.
+func (s *sliced) drop(c *chunk) error {
+	if err := s.table.Drop(c.slots); err != nil {
+		return err
+	}
+	if cap(c.slots) > 1<<16 && len(s.unused) > 1 || len(s.unused) > 4 {
+		lists := int64(1)
+		if s.directory != nil {
+			lists = 2
+		}
+		s.ctx.Account.Unreserve(lists * 4 * int64(cap(c.slots)))
+		s.reserved -= lists * 4 * int64(cap(c.slots))
+		c.slots, c.keys = nil, nil
+		return nil
+	}
+	s.unused = append(s.unused, c)
 	return nil
 }
 

@@ -231,18 +231,23 @@ func TestSlices(t *testing.T) {
 					c.Keys = []int{colKey}
 				}
 				rows, events := random(seed, 46+int(seed%2), 3, 9)
-				runSlices(t, c, rows, events)
+				runSlices(t, c, rows, events, window.New)
+				if i%2 == 1 && c.Lateness == 0 {
+					t.Run("table", func(t *testing.T) {
+						runSlices(t, c, rows, events, func(c window.Config) core.Operator { return window.WithoutDense(window.New(c)) })
+					})
+				}
 			})
 		}
 	}
 }
 
-func runSlices(t *testing.T, c window.Config, rows []oneRow, events []testkit.Event) {
+func runSlices(t *testing.T, c window.Config, rows []oneRow, events []testkit.Event, build func(window.Config) core.Operator) {
 	output, err := c.Schema(input())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &testkit.Harness{New: func() core.Operator { return window.New(c) }, Input: input(), Output: output, Keys: c.Keys, Columns: columns(rows),
+	h := &testkit.Harness{New: func() core.Operator { return build(c) }, Input: input(), Output: output, Keys: c.Keys, Columns: columns(rows),
 		Events: events, Narrow: len(rows)%2 == 0}
 	if c.LateOutput {
 		h.Sides = []*core.Schema{input()}

@@ -1,0 +1,576 @@
+package window
+
+import (
+	"math"
+	"slices"
+
+	"turbo/core"
+	"turbo/core/hash"
+	"turbo/core/ops"
+	"turbo/state"
+)
+
+// dense is sliding and cumulating windows of not too many keys, kept apart from the table between two checkpoints: a column of sums for each slice at hand and a
+// running total, both by the number of the key. A row costs one probe of a small table and one addition; a window that ends adds the column of each slice that it has
+// more than the one before to the totals, takes back those that it has not any more, and gives the totals: loops through memory from one end to the other. Before
+// a checkpoint, what has changed since the last one is brought into the table, which alone is the state; after a restore it is read from there.
+//
+// It serves aggregates that can be taken back exactly, without allowed lateness, as long as sums for all keys and slices are within denseLimit. When they are not, or
+// when most keys have nothing in most windows, it is given up: everything goes to the table, until that is empty.
+//
+//	row of sums = number of the key + capacity * (slice modulo ring)
+type dense struct {
+	keys     *state.Table // keys -> members, running totals; one key group, nothing is dropped: slots are 0, 1, 2, ...
+	members  int          // field: slices in the total with rows of the key
+	running  *ops.Running
+	sums     *state.Table // a bag
+	values   *ops.Accumulators
+	capacity int     // keys
+	ring     int64   // slices, a power of two
+	present  []uint8 // by row of sums: hasRows, isDirty
+	slices   []denseSlice
+	low      int64 // slices [low, high] are at hand; none when low > high
+	high     int64
+	from, to int64 // the slices [from, to) are in the running totals
+	reserved int64
+	saved    int64 // the last window that had ended when the watermark was saved
+	sparse   int   // windows in a row in which few keys have something
+}
+
+// denseSlice is what is known of a slice of all keys.
+type denseSlice struct{ used, dirty, nulls bool }
+
+const (
+	hasRows = 1 << iota
+	isDirty // the table does not have it yet
+
+	// denseLimit bounds the bytes of a worker's sums, together with an eighth of the job's memory.
+	denseLimit = 64 << 20
+	// After so many windows a slice, each with less than an eighth of the keys, the keys are too many.
+	denseSparse = 2
+)
+
+// densely reports whether windows may be kept densely.
+func (s *sliced) densely() bool {
+	in := s.ctx.Inputs[0]
+	return s.cut.n > 1 && len(s.config.Keys) > 0 && s.config.Lateness == 0 && exactMerge(s.config.Calls, in) && ops.Retracts(s.config.Calls, in)
+}
+
+// startDense begins with what the table has, if that can be kept densely.
+func (s *sliced) startDense() error {
+	s.dense = &dense{high: -1, saved: math.MinInt64}
+	err := s.table.Scan(func(slots []uint32) error {
+		ids := s.table.Ints(s.bits - 1)
+		for _, slot := range slots {
+			if err := s.list(s.chunkOf(ids.At(slot)), slot); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		_, err = s.growDense(0, 1)
+	}
+	return err
+}
+
+func (d *dense) empty() bool { return d.low > d.high }
+
+// at is the place of a slice in the ring.
+func (d *dense) at(id int64) int64 { return id & (d.ring - 1) }
+
+// denseBlock adds rows [from, to) of the batch, whose times are given, to their slices and reports true, or gives dense up.
+func (s *sliced) denseBlock(from, to int, sel []int32, times []int64) (bool, error) {
+	d, in, n := s.dense, &s.input, to-from
+	low, high := in.low, in.high
+	if !in.punctual {
+		low, high = core.Extremes(times, nil)
+	}
+	least, most := in.cut.span(low, high)
+	first, last := least, most
+	if !d.empty() {
+		first, last = min(first, d.low), max(last, d.high)
+	}
+	if last-first >= d.ring || d.keys.Len()+n > d.capacity {
+		if ok, err := s.growDense(n, last-first+1); !ok || err != nil {
+			return false, err
+		}
+	}
+	d.low, d.high = first, last
+	slots := in.slots[:n]
+	if _, err := d.keys.UpsertRange(in.keys[:len(in.keys)-1], in.base, in.sel, from, to, slots, nil); err != nil {
+		return true, err
+	}
+	nulls := false
+	for _, c := range s.config.Calls {
+		nulls = nulls || c.Argument >= 0 && in.batch.Columns[c.Argument].HasNulls()
+	}
+	for id := least; id <= most; id++ {
+		at := &d.slices[d.at(id)]
+		at.used, at.dirty, at.nulls = true, true, at.nulls || nulls
+	}
+	rows := ops.Rows{Slots: slots, Sel: sel, From: from}
+	if least < d.to {
+		return true, s.denseAgain(rows, times, low, high)
+	}
+	in.cut.ring(slots, times, low, high, in.ids, d.ring, d.capacity, d.present, hasRows|isDirty)
+	return true, d.values.Update(in.batch.Columns, rows)
+}
+
+// denseAgain adds rows of which some are of slices that are in the running totals already: these are taken out and come in again. rows.Slots has the keys.
+func (s *sliced) denseAgain(rows ops.Rows, times []int64, low, high int64) error {
+	d, in := s.dense, &s.input
+	ids := in.ids[:len(rows.Slots)]
+	in.cut.slices(times, low, high, ids)
+	again := in.fresh[:0]
+	for i, id := range ids {
+		rows.Slots[i] += uint32(d.at(id) * int64(d.capacity))
+		if id >= d.from && id < d.to {
+			again = append(again, rows.Slots[i])
+		}
+	}
+	again = compact(again)
+	in.fresh = again
+	s.src, s.dst = s.src[:0], s.dst[:0]
+	for _, x := range again {
+		if d.present[x]&hasRows != 0 {
+			s.src, s.dst = append(s.src, x), append(s.dst, x%uint32(d.capacity))
+		}
+	}
+	if err := d.run(s.src, s.dst, true, true); err != nil {
+		return err
+	}
+	for _, x := range rows.Slots {
+		d.present[x] = hasRows | isDirty
+	}
+	if err := d.values.Update(in.batch.Columns, rows); err != nil {
+		return err
+	}
+	s.dst = s.dst[:0]
+	for _, x := range again {
+		s.dst = append(s.dst, x%uint32(d.capacity))
+	}
+	return d.run(again, s.dst, true, false)
+}
+
+// run adds rows of sums to the totals of their keys, or takes them back.
+func (d *dense) run(src, keys []uint32, nulls, back bool) error {
+	members := d.keys.Ints(d.members)
+	words, stride, offset := members.Words, members.Stride, members.Offset
+	if back {
+		for _, key := range keys {
+			words[int(key)*stride+offset]--
+		}
+		return d.running.Retract(keys, d.values, src, nulls)
+	}
+	for _, key := range keys {
+		words[int(key)*stride+offset]++
+	}
+	return d.running.Add(keys, d.values, src, nulls)
+}
+
+// each calls visit with the rows of sums of a slice that have a mark, and their keys, a block at a time.
+func (s *sliced) each(id int64, mark uint8, visit func(src, keys []uint32) error) error {
+	d := s.dense
+	if !d.slices[d.at(id)].used {
+		return nil
+	}
+	base := int(d.at(id)) * d.capacity
+	present := d.present[base : base+d.keys.Len()]
+	for from := 0; from < len(present); from += slicedBlock {
+		part := present[from:min(from+slicedBlock, len(present))]
+		s.src, s.dst = resize(s.src, len(part)), resize(s.dst, len(part))
+		src, keys, n := s.src, s.dst[:len(s.src)], 0
+		for i, x := range part {
+			src[n], keys[n] = uint32(base+from+i), uint32(from+i)
+			if x&mark != 0 {
+				n++
+			}
+		}
+		if n > 0 {
+			if err := visit(src[:n], keys[:n]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expire frees the slices before first.
+func (s *sliced) expire(first int64) error {
+	d := s.dense
+	for ; d.low < first && !d.empty(); d.low++ {
+		id := d.low
+		at := &d.slices[d.at(id)]
+		running := id >= d.from && id < d.to
+		err := s.each(id, hasRows, func(src, keys []uint32) error {
+			if running {
+				if err := d.run(src, keys, at.nulls, true); err != nil {
+					return err
+				}
+			}
+			d.values.Clear(src)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		base := int(d.at(id)) * d.capacity
+		clear(d.present[base : base+d.keys.Len()])
+		*at = denseSlice{}
+	}
+	d.from = max(d.from, first)
+	d.to = max(d.to, d.from)
+	return nil
+}
+
+// nextDense is nextWindow.
+func (s *sliced) nextDense() (int64, bool) {
+	d, k := s.dense, s.fired+1
+	if k > s.target {
+		return 0, false
+	}
+	for id := max(s.cut.first(k), d.low); id <= d.high; id++ {
+		if d.slices[d.at(id)].used {
+			from, _ := s.cut.windows(id)
+			k = max(k, from)
+			return k, k <= s.target
+		}
+	}
+	return 0, false
+}
+
+// fireDense prepares the rows of a window that has ended.
+func (s *sliced) fireDense(k int64) error {
+	d, f := s.dense, &s.fire
+	s.fired = k
+	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0]}
+	first, last := s.cut.first(k), s.cut.last(k)
+	if err := s.expire(first); err != nil {
+		return err
+	}
+	for id := max(d.to, first, d.low); id < min(last, d.high+1); id++ {
+		nulls := d.slices[d.at(id)].nulls
+		if err := s.each(id, hasRows, func(src, keys []uint32) error { return d.run(src, keys, nulls, false) }); err != nil {
+			return err
+		}
+	}
+	d.from, d.to = first, last
+	n := d.keys.Len()
+	f.owned = resize(f.owned, n)
+	slots, some := f.owned, 0
+	members := d.keys.Ints(d.members)
+	words, stride, offset := members.Words, members.Stride, members.Offset
+	for i := range slots {
+		slots[some] = uint32(i)
+		if words[i*stride+offset] > 0 {
+			some++
+		}
+	}
+	f.owned = slots[:some]
+	f.table, f.values, f.slots = d.keys, d.running.Accumulators, f.owned
+	if d.sparse++; 8*some >= n || n <= slicedBlock {
+		d.sparse = 0
+	}
+	return nil
+}
+
+// settleDense frees what no window needs when all is done.
+func (s *sliced) settleDense() error {
+	d := s.dense
+	if err := s.expire(s.cut.first(s.closed + 1)); err != nil {
+		return err
+	}
+	if int64(d.sparse) > denseSparse*s.cut.n {
+		return s.withoutDense()
+	}
+	return s.dropDense()
+}
+
+// syncDense makes the table the state: it brings what has changed into it.
+func (s *sliced) syncDense() error {
+	d := s.dense
+	for id := d.low; id <= d.high; id++ {
+		at := &d.slices[d.at(id)]
+		if !at.dirty {
+			continue
+		}
+		err := s.each(id, isDirty, func(src, keys []uint32) error {
+			n := len(src)
+			columns := s.keyColumns()
+			for i, v := range columns[:len(columns)-1] {
+				if err := d.keys.AppendValues(v, i, keys); err != nil {
+					return err
+				}
+			}
+			chunk := floorDiv(id, s.k)
+			slots, made, err := s.tableRows(columns, chunk, n)
+			if err != nil {
+				return err
+			}
+			c := s.chunkOf(chunk)
+			for i, slot := range slots {
+				if made[i] {
+					if err := s.list(c, slot); err != nil {
+						return err
+					}
+				}
+			}
+			if s.k > 1 {
+				bits, p := s.table.Words(s.bits, 0), id-chunk*s.k
+				for _, slot := range slots {
+					bits.Set(slot, bits.At(slot)|1<<p)
+				}
+			}
+			to := s.slice[id-chunk*s.k]
+			to.Clear(slots)
+			if err := to.Merge(slots, d.values, src); err != nil {
+				return err
+			}
+			for _, x := range src {
+				d.present[x] = hasRows
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		at.dirty = false
+	}
+	if err := s.dropDense(); err != nil {
+		return err
+	}
+	if len(s.chunks) > 0 && s.watermark != core.MinTime && d.saved != s.target {
+		d.saved = s.target
+		return s.save()
+	}
+	return nil
+}
+
+// dropDense takes out of the table what no window needs.
+func (s *sliced) dropDense() error {
+	need := s.cut.first(s.closed + 1)
+	for len(s.chunks) > 0 && (s.chunks[0].id+1)*s.k <= need {
+		if err := s.drop(s.chunks[0]); err != nil {
+			return err
+		}
+		s.chunks = slices.Delete(s.chunks, 0, 1)
+	}
+	if len(s.chunks) > 0 || len(s.clocks) == 0 {
+		return nil
+	}
+	err := s.clock.Drop(s.clocks)
+	s.clocks, s.dense.saved = s.clocks[:0], math.MinInt64
+	return err
+}
+
+// tableRows finds or makes the table's rows of keys, which are in all columns but the last, in a chunk, and announces that they change.
+func (s *sliced) tableRows(columns []*core.Vector, chunk int64, n int) (slots []uint32, made []bool, err error) {
+	last := len(columns) - 1
+	fill(columns[last], chunk, n)
+	s.hashes, s.groups, s.made = resize(s.hashes, n), resize(s.groups, n), resize(s.made, n)
+	s.distinct = resize(s.distinct, n)
+	hash.Columns(columns[:last], n, nil, s.hashes)
+	for i, h := range s.hashes {
+		s.groups[i] = int32(core.KeyGroup(h, s.ctx.KeyGroups))
+		s.hashes[i] = hash.Mix(uint64(chunk) ^ h)
+	}
+	if _, err := s.table.UpsertGrouped(s.groups, columns, s.hashes, nil, n, s.distinct, s.made); err != nil {
+		return nil, nil, err
+	}
+	return s.distinct, s.made, s.table.Touch(s.distinct)
+}
+
+// growDense makes room for n more keys and span slices, or gives dense up.
+func (s *sliced) growDense(n int, span int64) (bool, error) {
+	d := s.dense
+	if d.keys != nil {
+		if err := s.syncDense(); err != nil {
+			return false, err
+		}
+		d.close(s)
+	}
+	low, high := int64(0), int64(-1)
+	err := s.openKeys()
+	if err == nil {
+		low, high, err = s.loadKeys()
+	}
+	if err != nil { // without memory for it the table does
+		return false, s.withoutDense()
+	}
+	if low <= high {
+		span = max(span, high-low+1)
+	}
+	ring := int64(1)
+	for ring < max(span, s.cut.n+4) {
+		if ring *= 2; ring > denseLimit {
+			return false, s.withoutDense()
+		}
+	}
+	from, to, of := s.table.KeyGroups()
+	limit := int64(denseLimit)
+	if pool := s.ctx.Account.Pool().Limit(); pool > 0 {
+		limit = min(limit, pool/8/int64(of)*int64(to-from))
+	}
+	most := int(limit / (ring * int64(1+8*(1+s.fields))))
+	need := d.keys.Len() + n
+	capacity := min(max(2*need, 64), most)
+	if capacity < need || s.openDense(capacity, ring) != nil {
+		return false, s.withoutDense()
+	}
+	if s.loadDense(low, high) != nil {
+		return false, s.withoutDense()
+	}
+	return true, nil
+}
+
+// openKeys makes the table of the keys.
+func (s *sliced) openKeys() (err error) {
+	d, in, keys := s.dense, s.ctx.Inputs[0], len(s.config.Keys)
+	values := append([]core.Field{{Name: "slices", Type: core.Of(core.Int64).Required()}}, ops.RunningFields(s.config.Calls, in)...)
+	d.members = keys
+	d.keys, err = state.New(state.Options{Operator: s.ctx.ID, Table: "dense keys", Keys: s.table.Fields()[:keys], Values: values, Account: s.ctx.Account, KeyGroups: 1, To: 1})
+	if err == nil {
+		d.running, err = ops.NewRunning(s.config.Calls, in, d.keys, keys+1)
+	}
+	return err
+}
+
+// openDense makes the sums.
+func (s *sliced) openDense(capacity int, ring int64) (err error) {
+	d, in, of := s.dense, s.ctx.Inputs[0], s.ctx.Account
+	fields := ops.StateFields(s.config.Calls, in)
+	if d.sums, err = state.New(state.Options{Operator: s.ctx.ID, Table: "dense sums", Values: fields, Account: of, KeyGroups: 1, To: 1, Bag: true}); err != nil {
+		return err
+	}
+	rows := capacity * int(ring)
+	if err := of.Reserve(int64(rows)); err != nil {
+		return err
+	}
+	d.reserved = int64(rows)
+	d.capacity, d.ring, d.present, d.slices = capacity, ring, make([]uint8, rows), make([]denseSlice, ring)
+	slots, groups := s.input.slots, []int32{0}
+	for at := 0; at < rows; at += len(slots) {
+		part := slots[:min(len(slots), rows-at)]
+		if _, err := d.sums.Insert(groups, len(part), part); err != nil {
+			return err
+		}
+		for i, slot := range part {
+			if int(slot) != at+i {
+				return errNoPartials
+			}
+		}
+	}
+	d.values, err = ops.NewAccumulators(s.config.Calls, in, d.sums, 0)
+	return err
+}
+
+// loadKeys gives each key of the table that some window still needs a number, and returns the first and the last slice with rows.
+func (s *sliced) loadKeys() (low, high int64, err error) {
+	low, high = math.MaxInt64, math.MinInt64
+	err = s.table.Scan(func(slots []uint32) error {
+		s.distinct = s.distinct[:0]
+		ids, need := s.table.Ints(s.bits-1), s.cut.first(s.closed+1)
+		for _, slot := range slots {
+			bits, first := s.sliceBits(slot), ids.At(slot)*s.k
+			if first < need {
+				bits &^= mask(0, min(need-first, s.k))
+			}
+			if bits != 0 {
+				s.distinct = append(s.distinct, slot)
+				low, high = min(low, first+int64(trailingZeros(bits))), max(high, first+63-int64(leadingZeros(bits)))
+			}
+		}
+		_, err := s.denseKeys(s.distinct)
+		return err
+	})
+	return low, high, err
+}
+
+// denseKeys finds or makes the numbers of the keys of rows of the table.
+func (s *sliced) denseKeys(slots []uint32) ([]uint32, error) {
+	keys, n := s.keyColumns()[:len(s.config.Keys)], len(slots)
+	for i, v := range keys {
+		if err := s.table.AppendValues(v, i, slots); err != nil {
+			return nil, err
+		}
+	}
+	s.hashes, s.more = resize(s.hashes, n), resize(s.more, n)
+	hash.Columns(keys, n, nil, s.hashes)
+	_, err := s.dense.keys.Upsert(keys, s.hashes, nil, n, s.more, nil)
+	return s.more, err
+}
+
+// loadDense reads the slices low to high of the table. The totals begin with the next window.
+func (s *sliced) loadDense(low, high int64) error {
+	d := s.dense
+	d.from, d.to = math.MinInt64, math.MinInt64
+	if d.low, d.high = low, high; low > high {
+		d.low, d.high = 0, -1
+		return nil
+	}
+	return s.table.Scan(func(slots []uint32) error {
+		some := s.distinct[:0]
+		ids := s.table.Ints(s.bits - 1)
+		for _, slot := range slots {
+			if (ids.At(slot)+1)*s.k > low {
+				some = append(some, slot)
+			}
+		}
+		s.distinct = some
+		keys, err := s.denseKeys(some)
+		if err != nil {
+			return err
+		}
+		for p := range s.k {
+			s.src, s.dst = s.src[:0], s.dst[:0]
+			for i, slot := range some {
+				id := ids.At(slot)*s.k + p
+				if id < low || id > high || s.sliceBits(slot)>>p&1 == 0 {
+					continue
+				}
+				x := keys[i] + uint32(d.at(id)*int64(d.capacity))
+				s.src, s.dst = append(s.src, slot), append(s.dst, x)
+				d.present[x] = hasRows
+				d.slices[d.at(id)] = denseSlice{used: true, nulls: true}
+			}
+			if err := d.values.Merge(s.dst, s.slice[p], s.src); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// withoutDense does without dense until the table is empty: it has all that is at hand now.
+func (s *sliced) withoutDense() error {
+	d := s.dense
+	if d.sums != nil && d.values != nil {
+		if err := s.syncDense(); err != nil {
+			return err
+		}
+	}
+	d.close(s)
+	s.dense, s.denseRest = nil, partialRest
+	for _, c := range s.chunks {
+		*c = chunk{id: c.id, slots: c.slots[:0], keys: c.keys[:0], stale: c.stale[:0]}
+	}
+	if err := s.readTable(); err != nil {
+		return err
+	}
+	if len(s.chunks) > 0 && s.watermark != core.MinTime {
+		return s.save()
+	}
+	return nil
+}
+
+// close gives the memory back.
+func (d *dense) close(s *sliced) {
+	for _, t := range []*state.Table{d.keys, d.sums} {
+		if t != nil {
+			t.Close()
+		}
+	}
+	s.ctx.Account.Unreserve(d.reserved)
+	*d = dense{high: -1, from: math.MinInt64, to: math.MinInt64, saved: d.saved, sparse: d.sparse}
+}
