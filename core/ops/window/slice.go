@@ -19,7 +19,7 @@ import (
 // dropped once a chunk. Everything else follows from this table (and the watermark, which is in a table of its own): lists of the chunks' slots, and a
 // directory of the keys for windows of several slices.
 //
-// Tumbling windows with few keys are aggregated in front of the table (see partials), sliding ones apart from it (see dense).
+// Windows of not too many keys are kept apart from the table (see dense).
 //
 // Windows of several slices are merged by the blocks of van Herk and of Gil and Werman: the chunk that a window ends in keeps the running total
 // of its slices so far, the one in which it begins is turned into totals from each slice to the chunk's end, once; so a window is the merge of two
@@ -56,10 +56,9 @@ type sliced struct {
 	target    int64 // fire up to it
 	closed    int64 // the last window that takes no more rows
 
-	partials *partials // nil: none
-	dense    *dense    // nil: the table does
-	// denseRest is how many rows come before windows may be kept densely again.
-	denseRest int
+	dense *dense // nil: the table does
+	// denseRest is how many rows come before windows may be kept densely again, densePause how many there were the last time.
+	denseRest, densePause int
 
 	input input
 	fire  firing
@@ -153,7 +152,6 @@ func (s *sliced) Open(ctx *core.OperatorContext) error {
 	if err := s.openTables(in, fields); err != nil {
 		return err
 	}
-	s.partials = partialsOf(s, in)
 	s.input.open(s, in)
 	s.pool = core.NewBatchPool(ctx.Account, ctx.Output, ctx.BatchRows, 4)
 	s.kinds, s.lateCol = constant(ctx, KindFinal), constant(ctx, KindLate)
@@ -291,9 +289,6 @@ func (s *sliced) Close() error {
 	s.kinds, s.lateCol = nil, nil
 	s.input.close()
 	s.scratch.close()
-	if s.partials != nil {
-		s.partials.close(s)
-	}
 	if s.dense != nil {
 		s.dense.close(s)
 	}

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -10,13 +11,14 @@ import (
 	"turbo/state"
 )
 
-// dense is sliding and cumulating windows of not too many keys, kept apart from the table between two checkpoints: a column of sums for each slice at hand and a
-// running total, both by the number of the key. A row costs one probe of a small table and one addition; a window that ends adds the column of each slice that it has
-// more than the one before to the totals, takes back those that it has not any more, and gives the totals: loops through memory from one end to the other. Before
-// a checkpoint, what has changed since the last one is brought into the table, which alone is the state; after a restore it is read from there.
+// dense is windows of not too many keys, kept apart from the table between two checkpoints: a column of sums for each slice at hand and, if windows have
+// several slices, a running total, all by the number of the key. A row costs one probe of a small table and one addition. A window of one slice gives the sums of
+// its column; a longer one that ends adds the column of each slice that it has more than the one before to the totals, takes back those that it has not any more,
+// and gives the totals: loops through memory from one end to the other. Before a checkpoint, what has changed since the last one is brought into the table, which
+// alone is the state; after a restore it is read from there.
 //
-// It serves aggregates that can be taken back exactly, without allowed lateness, as long as sums for all keys and slices are within denseLimit. When they are not, or
-// when most keys have nothing in most windows, it is given up: everything goes to the table, until that is empty.
+// It serves aggregates of fixed width; of windows of several slices those that can be taken back exactly, without allowed lateness. When there are too many keys, or
+// too few rows a key, it is given up for a while: everything goes to the table.
 //
 //	row of sums = number of the key + capacity * (slice modulo ring)
 type dense struct {
@@ -34,7 +36,9 @@ type dense struct {
 	from, to int64 // the slices [from, to) are in the running totals
 	reserved int64
 	saved    int64 // the last window that had ended when the watermark was saved
+	in, out  int   // rows that came, and rows of sums that were freed, since that was looked at
 	sparse   int   // windows in a row in which few keys have something
+	poor     bool  // to be given up
 }
 
 // denseSlice is what is known of a slice of all keys.
@@ -44,21 +48,51 @@ const (
 	hasRows = 1 << iota
 	isDirty // the table does not have it yet
 
-	// denseLimit bounds the bytes of a worker's sums, together with an eighth of the job's memory.
+	// denseLimit bounds the bytes of a worker's sums, together with an eighth of the job's memory; denseKeys the keys of windows of one slice: with more, the
+	// sums are not in the second-level cache, and the table is as fast.
 	denseLimit = 64 << 20
-	// After so many windows a slice, each with less than an eighth of the keys, the keys are too many.
+	denseKeys  = 1 << 15
+	// Windows of one slice with fewer than denseGain rows a key are given up for denseRest rows, and for longer when that happens again.
+	denseGain = 3
+	denseRest = 1 << 20
+	// Windows of several slices are given up after so many windows a slice, each with less than an eighth of the keys.
 	denseSparse = 2
 )
 
-// densely reports whether windows may be kept densely.
+// errOrder: slots are not what dense counts on.
+var errOrder = errors.New("the rows of a bag do not follow each other")
+
+// densely reports whether windows may be kept densely: with aggregates of fixed width, which can be taken back if windows have several slices.
 func (s *sliced) densely() bool {
 	in := s.ctx.Inputs[0]
-	return s.cut.n > 1 && len(s.config.Keys) > 0 && s.config.Lateness == 0 && exactMerge(s.config.Calls, in) && ops.Retracts(s.config.Calls, in)
+	if len(s.config.Keys) == 0 || s.cut.n > 1 && (s.config.Lateness > 0 || !ops.Retracts(s.config.Calls, in)) {
+		return false
+	}
+	for _, c := range s.config.Calls {
+		kind := core.Int64
+		if c.Argument >= 0 {
+			kind = in.Fields[c.Argument].Type.Kind
+		}
+		switch c.Function {
+		case ops.Count:
+			continue
+		case ops.Sum, ops.Avg, ops.Min, ops.Max:
+		default:
+			return false
+		}
+		switch kind {
+		case core.Int8, core.Int16, core.Int32, core.Int64, core.Float32, core.Float64, core.Date, core.TimeOfDay, core.Timestamp, core.TimestampLTZ:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // startDense begins with what the table has, if that can be kept densely.
 func (s *sliced) startDense() error {
 	s.dense = &dense{high: -1, saved: math.MinInt64}
+	s.forgetLists()
 	err := s.table.Scan(func(slots []uint32) error {
 		ids := s.table.Ints(s.bits - 1)
 		for _, slot := range slots {
@@ -79,28 +113,32 @@ func (d *dense) empty() bool { return d.low > d.high }
 // at is the place of a slice in the ring.
 func (d *dense) at(id int64) int64 { return id & (d.ring - 1) }
 
-// denseBlock adds rows [from, to) of the batch, whose times are given, to their slices and reports true, or gives dense up.
-func (s *sliced) denseBlock(from, to int, sel []int32, times []int64) (bool, error) {
-	d, in, n := s.dense, &s.input, to-from
-	low, high := in.low, in.high
-	if !in.punctual {
-		low, high = core.Extremes(times, nil)
-	}
-	least, most := in.cut.span(low, high)
-	first, last := least, most
+// denseRoom makes room for the batch, or gives dense up.
+func (s *sliced) denseRoom() error {
+	d, in := s.dense, &s.input
+	first, last := in.cut.span(in.low, in.high)
 	if !d.empty() {
 		first, last = min(first, d.low), max(last, d.high)
 	}
-	if last-first >= d.ring || d.keys.Len()+n > d.capacity {
-		if ok, err := s.growDense(n, last-first+1); !ok || err != nil {
-			return false, err
+	if last-first >= d.ring || d.keys.Len()+in.rows > d.capacity {
+		if ok, err := s.growDense(in.rows, last-first+1); !ok || err != nil {
+			return err
 		}
 	}
 	d.low, d.high = first, last
+	return nil
+}
+
+// denseBlock adds rows [from, to) of the batch, whose times are given, to their slices. There is room for them.
+func (s *sliced) denseBlock(from, to int, sel []int32, times []int64) error {
+	d, in, n := s.dense, &s.input, to-from
+	low, high := in.low, in.high
+	least, most := in.cut.span(low, high)
 	slots := in.slots[:n]
 	if _, err := d.keys.UpsertRange(in.keys[:len(in.keys)-1], in.base, in.sel, from, to, slots, nil); err != nil {
-		return true, err
+		return err
 	}
+	d.in += n
 	nulls := false
 	for _, c := range s.config.Calls {
 		nulls = nulls || c.Argument >= 0 && in.batch.Columns[c.Argument].HasNulls()
@@ -111,10 +149,31 @@ func (s *sliced) denseBlock(from, to int, sel []int32, times []int64) (bool, err
 	}
 	rows := ops.Rows{Slots: slots, Sel: sel, From: from}
 	if least < d.to {
-		return true, s.denseAgain(rows, times, low, high)
+		return s.denseAgain(rows, times, low, high)
 	}
 	in.cut.ring(slots, times, low, high, in.ids, d.ring, d.capacity, d.present, hasRows|isDirty)
-	return true, d.values.Update(in.batch.Columns, rows)
+	if err := d.values.Update(in.batch.Columns, rows); err != nil || s.config.Lateness == 0 || low >= s.cut.end(s.fired)-in.shift {
+		return err
+	}
+	ids := in.ids[:n]
+	in.cut.slices(times, low, high, ids)
+	for i, id := range ids {
+		from, to := s.cut.windows(id)
+		for k := max(from, s.closed+1); k <= min(to, s.fired); k++ {
+			s.late = append(s.late, refire{k, slots[i] % uint32(d.capacity)})
+		}
+	}
+	return nil
+}
+
+// again prepares the rows of a window of one slice that fires again: f.slots has the keys.
+func (d *dense) again(f *firing, slice int64) {
+	f.table, f.values = d.keys, d.values
+	f.numbers = append(f.numbers[:0], f.slots...)
+	f.keys = f.numbers
+	for i := range f.slots {
+		f.slots[i] += uint32(d.at(slice) * int64(d.capacity))
+	}
 }
 
 // denseAgain adds rows of which some are of slices that are in the running totals already: these are taken out and come in again. rows.Slots has the keys.
@@ -210,6 +269,7 @@ func (s *sliced) expire(first int64) error {
 				}
 			}
 			d.values.Clear(src)
+			d.out += len(src)
 			return nil
 		})
 		if err != nil {
@@ -221,6 +281,13 @@ func (s *sliced) expire(first int64) error {
 	}
 	d.from = max(d.from, first)
 	d.to = max(d.to, d.from)
+	if d.out > denseKeys/4 {
+		d.poor = d.poor || s.cut.n == 1 && d.in < denseGain*d.out
+		d.in, d.out = 0, 0
+		if !d.poor {
+			s.densePause = 0
+		}
+	}
 	return nil
 }
 
@@ -246,7 +313,16 @@ func (s *sliced) fireDense(k int64) error {
 	s.fired = k
 	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0]}
 	first, last := s.cut.first(k), s.cut.last(k)
-	if err := s.expire(first); err != nil {
+	if err := s.expire(s.cut.first(min(s.closed, k-1) + 1)); err != nil {
+		return err
+	}
+	if s.cut.n == 1 {
+		f.table, f.values, f.numbers = d.keys, d.values, f.numbers[:0]
+		err := s.each(first, hasRows, func(src, keys []uint32) error {
+			f.owned, f.numbers = append(f.owned, src...), append(f.numbers, keys...)
+			return nil
+		})
+		f.slots, f.keys = f.owned, f.numbers
 		return err
 	}
 	for id := max(d.to, first, d.low); id < min(last, d.high+1); id++ {
@@ -269,11 +345,14 @@ func (s *sliced) fireDense(k int64) error {
 	}
 	f.owned = slots[:some]
 	f.table, f.values, f.slots = d.keys, d.running.Accumulators, f.owned
-	if d.sparse++; 8*some >= n || n <= slicedBlock {
+	if d.sparse++; !few(some, n) {
 		d.sparse = 0
 	}
 	return nil
 }
+
+// few reports whether so many of all keys are too few for loops over all.
+func few(some, all int) bool { return 8*some < all && all > slicedBlock }
 
 // settleDense frees what no window needs when all is done.
 func (s *sliced) settleDense() error {
@@ -281,10 +360,25 @@ func (s *sliced) settleDense() error {
 	if err := s.expire(s.cut.first(s.closed + 1)); err != nil {
 		return err
 	}
-	if int64(d.sparse) > denseSparse*s.cut.n {
+	if d.sparse > denseSparse*int(s.cut.n) { // once more, without the keys that have nothing any more
+		some := len(s.fire.owned)
+		if ok, err := s.growDense(0, 1); !ok || err != nil {
+			return err
+		}
+		d.poor = few(some, d.keys.Len())
+	}
+	if d.poor {
 		return s.withoutDense()
 	}
 	return s.dropDense()
+}
+
+// Flush implements core.Operator.
+func (s *sliced) Flush(core.Emitter) error {
+	if s.dense == nil {
+		return nil
+	}
+	return s.syncDense()
 }
 
 // syncDense makes the table the state: it brings what has changed into it.
@@ -413,6 +507,9 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 		limit = min(limit, pool/8/int64(of)*int64(to-from))
 	}
 	most := int(limit / (ring * int64(1+8*(1+s.fields))))
+	if s.cut.n == 1 {
+		most = min(most, denseKeys)
+	}
 	need := d.keys.Len() + n
 	capacity := min(max(2*need, 64), most)
 	if capacity < need || s.openDense(capacity, ring) != nil {
@@ -427,10 +524,13 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 // openKeys makes the table of the keys.
 func (s *sliced) openKeys() (err error) {
 	d, in, keys := s.dense, s.ctx.Inputs[0], len(s.config.Keys)
-	values := append([]core.Field{{Name: "slices", Type: core.Of(core.Int64).Required()}}, ops.RunningFields(s.config.Calls, in)...)
+	var values []core.Field
+	if s.cut.n > 1 {
+		values = append([]core.Field{{Name: "slices", Type: core.Of(core.Int64).Required()}}, ops.RunningFields(s.config.Calls, in)...)
+	}
 	d.members = keys
 	d.keys, err = state.New(state.Options{Operator: s.ctx.ID, Table: "dense keys", Keys: s.table.Fields()[:keys], Values: values, Account: s.ctx.Account, KeyGroups: 1, To: 1})
-	if err == nil {
+	if err == nil && s.cut.n > 1 {
 		d.running, err = ops.NewRunning(s.config.Calls, in, d.keys, keys+1)
 	}
 	return err
@@ -457,7 +557,7 @@ func (s *sliced) openDense(capacity int, ring int64) (err error) {
 		}
 		for i, slot := range part {
 			if int(slot) != at+i {
-				return errNoPartials
+				return errOrder
 			}
 		}
 	}
@@ -481,14 +581,14 @@ func (s *sliced) loadKeys() (low, high int64, err error) {
 				low, high = min(low, first+int64(trailingZeros(bits))), max(high, first+63-int64(leadingZeros(bits)))
 			}
 		}
-		_, err := s.denseKeys(s.distinct)
+		_, err := s.numbers(s.distinct)
 		return err
 	})
 	return low, high, err
 }
 
-// denseKeys finds or makes the numbers of the keys of rows of the table.
-func (s *sliced) denseKeys(slots []uint32) ([]uint32, error) {
+// numbers finds or makes the numbers of the keys of rows of the table.
+func (s *sliced) numbers(slots []uint32) ([]uint32, error) {
 	keys, n := s.keyColumns()[:len(s.config.Keys)], len(slots)
 	for i, v := range keys {
 		if err := s.table.AppendValues(v, i, slots); err != nil {
@@ -518,7 +618,7 @@ func (s *sliced) loadDense(low, high int64) error {
 			}
 		}
 		s.distinct = some
-		keys, err := s.denseKeys(some)
+		keys, err := s.numbers(some)
 		if err != nil {
 			return err
 		}
@@ -551,10 +651,9 @@ func (s *sliced) withoutDense() error {
 		}
 	}
 	d.close(s)
-	s.dense, s.denseRest = nil, partialRest
-	for _, c := range s.chunks {
-		*c = chunk{id: c.id, slots: c.slots[:0], keys: c.keys[:0], stale: c.stale[:0]}
-	}
+	s.densePause = min(max(2*s.densePause, denseRest), 64*denseRest)
+	s.dense, s.denseRest = nil, s.densePause
+	s.forgetLists()
 	if err := s.readTable(); err != nil {
 		return err
 	}
@@ -562,6 +661,13 @@ func (s *sliced) withoutDense() error {
 		return s.save()
 	}
 	return nil
+}
+
+// forgetLists empties the lists of the chunks.
+func (s *sliced) forgetLists() {
+	for _, c := range s.chunks {
+		*c = chunk{id: c.id, slots: c.slots[:0], keys: c.keys[:0], stale: c.stale[:0]}
+	}
 }
 
 // close gives the memory back.
@@ -572,5 +678,5 @@ func (d *dense) close(s *sliced) {
 		}
 	}
 	s.ctx.Account.Unreserve(d.reserved)
-	*d = dense{high: -1, from: math.MinInt64, to: math.MinInt64, saved: d.saved, sparse: d.sparse}
+	*d = dense{high: -1, from: math.MinInt64, to: math.MinInt64, saved: d.saved, in: d.in, out: d.out}
 }

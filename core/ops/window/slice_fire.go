@@ -14,14 +14,16 @@ var noMark state.Mark
 
 // firing is a window's rows on their way out.
 type firing struct {
-	window int64
-	slots  []uint32 // of table
-	owned  []uint32 // memory for slots that are no chunk's
-	next   int
-	table  *state.Table
-	values *ops.Accumulators
-	kind   *core.Vector
-	active bool
+	window  int64
+	slots   []uint32 // of values
+	keys    []uint32 // of table: the keys of slots; nil: slots themselves
+	numbers []uint32 // memory for keys
+	owned   []uint32 // memory for slots that are no chunk's
+	next    int
+	table   *state.Table
+	values  *ops.Accumulators
+	kind    *core.Vector
+	active  bool
 }
 
 // Advance implements core.Operator.
@@ -64,9 +66,6 @@ func (s *sliced) Resume(out core.Emitter) (more bool, err error) {
 			}
 			err = s.fireDense(k)
 		default:
-			if err := s.flushBefore(s.cut.last(s.target)); err != nil {
-				return false, err
-			}
 			k, ok := s.nextWindow()
 			if !ok {
 				s.fired = max(s.fired, s.target)
@@ -110,7 +109,7 @@ func (s *sliced) nextWindow() (int64, bool) {
 func (s *sliced) fireWindow(k int64) error {
 	s.fired = k
 	f := &s.fire
-	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0]}
+	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0], numbers: f.numbers}
 	if s.directory == nil {
 		f.table, f.values, f.slots = s.table, s.slice[0], s.chunkOf(s.cut.first(k)).slots
 		return nil
@@ -247,7 +246,7 @@ func (s *sliced) fireLate() error {
 	})
 	s.late = slices.Compact(s.late)
 	f := &s.fire
-	*f = firing{window: s.late[0].window, kind: s.lateCol, active: true, owned: f.owned[:0]}
+	*f = firing{window: s.late[0].window, kind: s.lateCol, active: true, owned: f.owned[:0], numbers: f.numbers}
 	n := 0
 	for n < len(s.late) && s.late[n].window == f.window {
 		f.owned = append(f.owned, s.late[n].slot)
@@ -255,6 +254,10 @@ func (s *sliced) fireLate() error {
 	}
 	s.late = slices.Delete(s.late, 0, n)
 	f.slots = f.owned
+	if s.dense != nil {
+		s.dense.again(f, s.cut.first(f.window))
+		return nil
+	}
 	if s.directory == nil {
 		f.table, f.values = s.table, s.slice[0]
 		return nil
@@ -322,9 +325,13 @@ func (s *sliced) emit(out core.Emitter) (more bool, err error) {
 		}
 		n := min(max(s.ctx.BatchRows, 1), len(f.slots)-f.next)
 		part := f.slots[f.next : f.next+n]
+		of := part
+		if f.keys != nil {
+			of = f.keys[f.next : f.next+n]
+		}
 		b := s.pool.Get()
 		for i := range keys {
-			if err := f.table.AppendValues(b.Columns[i], i, part); err != nil {
+			if err := f.table.AppendValues(b.Columns[i], i, of); err != nil {
 				b.Release()
 				return false, err
 			}

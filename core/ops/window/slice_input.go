@@ -12,17 +12,15 @@ import (
 
 // input is the batch at hand on its way into the slices.
 type input struct {
-	cut   cut // of the time column's values
-	time  int
-	shift int64
-	gaps  bool // between windows: slide > size
-	batch *core.Batch
-	sel   []int32 // its rows that are on time, nil: all
-	rows  int
-	next  int
-	// punctual: all rows of the batch are on time, and their times are in [low, high].
-	punctual  bool
-	low, high int64
+	cut       cut // of the time column's values
+	time      int
+	shift     int64
+	gaps      bool // between windows: slide > size
+	batch     *core.Batch
+	sel       []int32 // its rows that are on time, nil: all
+	rows      int
+	next      int
+	low, high int64          // the times of its rows are from low to high
 	keys      []*core.Vector // and the chunk
 	chunks    *core.Vector   // by physical row
 	base      []uint64       // hashes of the keys, by physical row
@@ -98,6 +96,11 @@ func (s *sliced) Process(_ int, b *core.Batch, out core.Emitter) error {
 	if len(s.config.Keys) == 0 {
 		clear(in.groups)
 	}
+	if s.dense != nil {
+		if err := s.denseRoom(); err != nil {
+			return fmt.Errorf("window: %w", err)
+		}
+	}
 	_, err := s.Resume(out)
 	return err
 }
@@ -116,7 +119,6 @@ func (s *sliced) done() {
 // sortOut takes the rows out of the batch that are late for all windows, in none, or have no time.
 func (s *sliced) sortOut() error {
 	in := &s.input
-	in.punctual = false
 	times := in.batch.Columns[in.time]
 	values := times.Int64s()
 	limit := s.cut.start(s.closed+1) - in.shift
@@ -125,7 +127,6 @@ func (s *sliced) sortOut() error {
 			return nil
 		}
 		if in.low, in.high = core.Extremes(values, in.sel); in.low >= limit {
-			in.punctual = true
 			return nil
 		}
 	}
@@ -146,6 +147,9 @@ func (s *sliced) sortOut() error {
 		}
 	}
 	in.sel, in.rows = in.kept, len(in.kept)
+	if in.rows > 0 {
+		in.low, in.high = core.Extremes(values, in.sel)
+	}
 	s.ctx.Counters.NoTime += int64(noTime)
 	s.ctx.Counters.Late += int64(len(in.late) - noTime)
 	if len(in.late) == 0 || !s.config.LateOutput {
@@ -210,19 +214,11 @@ func (s *sliced) block(from, to int) error {
 		times = times[from:to]
 	}
 	if s.dense != nil {
-		if done, err := s.denseBlock(from, to, sel, times); done || err != nil {
-			return err
-		}
+		return s.denseBlock(from, to, sel, times)
 	}
 	s.denseRest -= n
-	refires := s.cut.end(s.fired) - in.shift // of windows that have fired: times before it
-	if s.partials != nil && in.punctual && in.low >= refires {
-		if done, err := s.partial(from, to, sel, times); done || err != nil {
-			return err
-		}
-	}
 	low, high := core.Extremes(times, nil)
-	fired := low < refires
+	fired := low < s.cut.end(s.fired)-in.shift
 	ids := in.ids[:n]
 	least, most := in.cut.slices(times, low, high, ids)
 	one := s.place(from, sel, ids, least, most)

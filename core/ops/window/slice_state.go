@@ -116,7 +116,7 @@ func (s *sliced) settle() error {
 		err := s.clock.Drop(s.clocks)
 		s.clocks = s.clocks[:0]
 		return err
-	case len(s.chunks) == 0 && s.denseRest <= 0 && s.densely():
+	case s.denseRest <= 0 && s.densely() && (len(s.chunks) == 0 || s.cut.n == 1 && s.table.Len() <= 4*denseKeys):
 		return s.startDense()
 	case len(s.chunks) > 0 && len(s.clocks) == 0 && s.watermark != core.MinTime:
 		return s.save()

@@ -232,7 +232,7 @@ func TestSlices(t *testing.T) {
 				}
 				rows, events := random(seed, 46+int(seed%2), 3, 9)
 				runSlices(t, c, rows, events, window.New)
-				if i%2 == 1 && c.Lateness == 0 {
+				if i%2 == 1 && (c.Lateness == 0 || k.c.Kind == window.Tumbling) {
 					t.Run("table", func(t *testing.T) {
 						runSlices(t, c, rows, events, func(c window.Config) core.Operator { return window.WithoutDense(window.New(c)) })
 					})

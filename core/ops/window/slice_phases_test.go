@@ -33,8 +33,8 @@ func (r *results) Full() bool { return false }
 // phase is rows of keys, each up to late behind the time, which goes on by step a hundred and fifty of them.
 type phase struct{ rows, keys, first, late, step, flush int64 }
 
-// TestPartials goes through what partials meet, with flushes as before a checkpoint anywhere. Every sum is that of a map.
-func TestPartials(t *testing.T) {
+// TestDenseTumbling goes through what tumbling windows kept densely meet, with flushes as before a checkpoint anywhere. Every sum is that of a map.
+func TestDenseTumbling(t *testing.T) {
 	for name, phases := range map[string][]phase{
 		"more-keys":    {{rows: 60_000, keys: 500, late: 400, step: 2, flush: 7}, {rows: 60_000, keys: 5000, late: 2500, step: 20, flush: 9}, {rows: 20_000, keys: 50, late: 100, step: 90}},
 		"many-windows": {{rows: 60_000, keys: 300, late: 900, step: 9, flush: 5}, {rows: 60_000, keys: 300, late: 9000, step: 40, flush: 50}},
@@ -44,12 +44,12 @@ func TestPartials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testPartials(t, phases)
+			testTumbling(t, phases)
 		})
 	}
 }
 
-func testPartials(t *testing.T, phases []phase) {
+func testTumbling(t *testing.T, phases []phase) {
 	op := openBench(t, window.Config{Keys: []int{0}, Kind: window.Tumbling, Size: 1000, Calls: sumCalls}, keyedSchema())
 	feedPhases(t, op, 1000, 1000, phases, nil)
 }
