@@ -29,6 +29,7 @@ const (
 	windowSize    = 10_000_000 // microseconds
 	windowPerKey  = 100        // rows of a key in a window
 	disorder      = 5_000_000
+	windowDrift   = windowSize // at most between the workers' sources
 	windowWorkers = keyedWorkers
 )
 
@@ -166,7 +167,7 @@ func (j *windowJob) run(ctx context.Context) (Run, error) {
 		return Run{}, err
 	}
 	sum := schema.Index("s")
-	src := &task.Node{ID: "src", Label: "source", Schema: timedSchema, Watermark: &task.Watermark{Column: 2, MaxDelay: j.delay}, Source: func() (core.Source, error) {
+	src := &task.Node{ID: "src", Label: "source", Schema: timedSchema, Watermark: &task.Watermark{Column: 2, MaxDelay: j.delay, MaxDrift: windowDrift * time.Microsecond}, Source: func() (core.Source, error) {
 		return untilEnd{&timedSource{input: j.input, batches: j.batches, repeat: j.repeat, account: j.pool.Account("times"), first: func(w int) {
 			j.cpu.begin()
 			j.watch.begin(w)

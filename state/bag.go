@@ -140,6 +140,21 @@ func (t *Table) blank(slots []uint32) {
 	}
 }
 
+// Blank makes the rows [from, to), which are live, what Insert made them. Rows of a table whose values have a variable width, or that is in checkpoints, must not
+// be given.
+func (t *Table) Blank(from, to int) {
+	words, stride := t.rows.words[from*t.stride:to*t.stride], t.stride
+	clear(words)
+	for at := 0; at < len(words); at += stride {
+		words[at] = t.required
+	}
+	if len(t.extra) > 0 {
+		for at := 0; at < len(words); at += stride {
+			copy(words[at+1:], t.extra)
+		}
+	}
+}
+
 // dropBag is drop of a bag's rows.
 func (t *Table) dropBag(slots []uint32) error {
 	p := &t.pages

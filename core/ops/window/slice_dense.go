@@ -23,7 +23,7 @@ import (
 //	row of sums = number of the key + capacity * (slice modulo ring)
 type dense struct {
 	keys     *state.Table // keys -> members, running totals; one key group, nothing is dropped: slots are 0, 1, 2, ...
-	members  int          // field: slices in the total with rows of the key
+	members  []int32      // by key: slices in the total with rows of it
 	running  *ops.Running
 	sums     *state.Table // a bag
 	values   *ops.Accumulators
@@ -145,6 +145,9 @@ func (s *sliced) denseBlock(from, to int, sel []int32, times []int64) error {
 	}
 	for id := least; id <= most; id++ {
 		at := &d.slices[d.at(id)]
+		if !at.used {
+			d.clear(id)
+		}
 		at.used, at.dirty, at.nulls = true, true, at.nulls || nulls
 	}
 	rows := ops.Rows{Slots: slots, Sel: sel, From: from}
@@ -212,18 +215,24 @@ func (s *sliced) denseAgain(rows ops.Rows, times []int64, low, high int64) error
 	return d.run(again, s.dst, true, false)
 }
 
+// clear makes the column of a slice that of no row: at its first row, not when it is freed, so that it is in the caches when the rows come.
+func (d *dense) clear(id int64) {
+	base := int(d.at(id)) * d.capacity
+	d.sums.Blank(base, base+d.keys.Len())
+	clear(d.present[base : base+d.keys.Len()])
+}
+
 // run adds rows of sums to the totals of their keys, or takes them back.
 func (d *dense) run(src, keys []uint32, nulls, back bool) error {
-	members := d.keys.Ints(d.members)
-	words, stride, offset := members.Words, members.Stride, members.Offset
+	members := d.members
 	if back {
 		for _, key := range keys {
-			words[int(key)*stride+offset]--
+			members[key]--
 		}
 		return d.running.Retract(keys, d.values, src, nulls)
 	}
 	for _, key := range keys {
-		words[int(key)*stride+offset]++
+		members[key]++
 	}
 	return d.running.Add(keys, d.values, src, nulls)
 }
@@ -255,28 +264,23 @@ func (s *sliced) each(id int64, mark uint8, visit func(src, keys []uint32) error
 	return nil
 }
 
-// expire frees the slices before first.
+// expire frees the slices before first: it takes them out of the totals.
 func (s *sliced) expire(first int64) error {
 	d := s.dense
 	for ; d.low < first && !d.empty(); d.low++ {
 		id := d.low
 		at := &d.slices[d.at(id)]
-		running := id >= d.from && id < d.to
+		running, nulls := id >= d.from && id < d.to, at.nulls
 		err := s.each(id, hasRows, func(src, keys []uint32) error {
-			if running {
-				if err := d.run(src, keys, at.nulls, true); err != nil {
-					return err
-				}
-			}
-			d.values.Clear(src)
 			d.out += len(src)
+			if running {
+				return d.run(src, keys, nulls, true)
+			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		base := int(d.at(id)) * d.capacity
-		clear(d.present[base : base+d.keys.Len()])
 		*at = denseSlice{}
 	}
 	d.from = max(d.from, first)
@@ -311,7 +315,7 @@ func (s *sliced) nextDense() (int64, bool) {
 func (s *sliced) fireDense(k int64) error {
 	d, f := s.dense, &s.fire
 	s.fired = k
-	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0]}
+	*f = firing{window: k, kind: s.kinds, active: true, owned: f.owned[:0], numbers: f.numbers}
 	first, last := s.cut.first(k), s.cut.last(k)
 	if err := s.expire(s.cut.first(min(s.closed, k-1) + 1)); err != nil {
 		return err
@@ -335,11 +339,9 @@ func (s *sliced) fireDense(k int64) error {
 	n := d.keys.Len()
 	f.owned = resize(f.owned, n)
 	slots, some := f.owned, 0
-	members := d.keys.Ints(d.members)
-	words, stride, offset := members.Words, members.Stride, members.Offset
-	for i := range slots {
+	for i, m := range d.members[:n] {
 		slots[some] = uint32(i)
-		if words[i*stride+offset] > 0 {
+		if m > 0 {
 			some++
 		}
 	}
@@ -526,12 +528,11 @@ func (s *sliced) openKeys() (err error) {
 	d, in, keys := s.dense, s.ctx.Inputs[0], len(s.config.Keys)
 	var values []core.Field
 	if s.cut.n > 1 {
-		values = append([]core.Field{{Name: "slices", Type: core.Of(core.Int64).Required()}}, ops.RunningFields(s.config.Calls, in)...)
+		values = ops.RunningFields(s.config.Calls, in)
 	}
-	d.members = keys
 	d.keys, err = state.New(state.Options{Operator: s.ctx.ID, Table: "dense keys", Keys: s.table.Fields()[:keys], Values: values, Account: s.ctx.Account, KeyGroups: 1, To: 1})
 	if err == nil && s.cut.n > 1 {
-		d.running, err = ops.NewRunning(s.config.Calls, in, d.keys, keys+1)
+		d.running, err = ops.NewRunning(s.config.Calls, in, d.keys, keys)
 	}
 	return err
 }
@@ -544,10 +545,11 @@ func (s *sliced) openDense(capacity int, ring int64) (err error) {
 		return err
 	}
 	rows := capacity * int(ring)
-	if err := of.Reserve(int64(rows)); err != nil {
+	size := int64(rows + 4*capacity)
+	if err := of.Reserve(size); err != nil {
 		return err
 	}
-	d.reserved = int64(rows)
+	d.reserved, d.members = size, make([]int32, capacity)
 	d.capacity, d.ring, d.present, d.slices = capacity, ring, make([]uint8, rows), make([]denseSlice, ring)
 	slots, groups := s.input.slots, []int32{0}
 	for at := 0; at < rows; at += len(slots) {
