@@ -59,6 +59,7 @@ type general struct {
 	windows      []Window
 	pairSlots    []uint32
 	pairRows     []int32
+	ends         []int64 // of extend
 	distinct     []uint32
 	first        []int32
 	marks        []uint8 // by window slot

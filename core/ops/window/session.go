@@ -2,20 +2,24 @@ package window
 
 import (
 	"fmt"
+	"slices"
 
 	"turbo/core"
 	"turbo/state"
 )
 
 // extend takes rows of sessions, from g.at on, as long as each falls into the latest session of its key, or makes it longer at its end: what nearly all rows do.
-// It stops before the first other one.
+// It stops before the first other one, which may be one whose session an earlier row has made longer.
 func (g *general) extend(times []int64) {
 	w, stride, start, end := g.w, g.stride, g.start, g.end
 	head, keySlots, sel := g.chains.head, g.keySlots, g.batch.Sel
 	gap, shift, now := g.config.Gap, int64(g.shift), int64(g.events.now)
-	slots, rows := g.pairSlots, g.pairRows
-	i, n := g.at, min(g.n, g.at+pairBlock-len(slots))
-	for ; i < n; i++ {
+	i, old := g.at, len(g.pairSlots)
+	most := min(g.n-i, pairBlock-old)
+	g.pairSlots, g.pairRows = slices.Grow(g.pairSlots, most), slices.Grow(g.pairRows, most)
+	g.ends = resize(g.ends, most)
+	slots, rows, ends, n := g.pairSlots[old:][:most], g.pairRows[old:][:most], g.ends, 0
+	for ; n < most; i++ {
 		row := i
 		if sel != nil {
 			row = int(sel[i])
@@ -29,15 +33,17 @@ func (g *general) extend(times []int64) {
 		if t < r[start] || t > r[end] || r[end]-1 <= now {
 			break
 		}
-		if t+gap > r[end] {
-			if g.one[0] = s; g.table.Touch(g.one[:]) != nil {
-				break // element will report it
-			}
-			r[end] = t + gap
-		}
-		slots, rows = append(slots, s), append(rows, int32(row))
+		slots[n], rows[n], ends[n] = s, int32(row), t+gap
+		n++
 	}
-	g.at, g.pairSlots, g.pairRows = i, slots, rows
+	if g.table.Touch(slots[:n]) != nil {
+		return // element will report it
+	}
+	for k, s := range slots[:n] { // not in the loop above: nothing is guessed, and no load waits for a store
+		p := &w[int(s)*stride+end]
+		*p = max(*p, ends[k])
+	}
+	g.at, g.pairSlots, g.pairRows = i, g.pairSlots[:old+n], g.pairRows[:old+n]
 }
 
 // session gives the i-th row to the session of its key that it falls into, which may be a new one, or one made of several.
