@@ -17,7 +17,8 @@ const entryBytes = 16
 
 // Queue is a priority queue of timers: a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990). It uses that time advances: an entry's bucket is
 // the highest bit in which its time differs from the last time popped, so registering is an append to an array, and entries
-// move to lower buckets a few times in their life, in runs. A binary heap compares its way through memory instead.
+// move to lower buckets a few times in their life, in runs. A binary heap compares its way through memory instead. A few entries that are all due
+// are sorted at once: moving them one bit at a time costs more.
 type Queue struct {
 	account  *memory.Account
 	last     uint64 // key of the last time popped: no entry in buckets 1 and up is below it
@@ -102,7 +103,9 @@ func (q *Queue) Pop(now core.Time, out []Entry) (int, error) {
 			if q.minimum[b] > limit {
 				break
 			}
-			if err := q.spread(b); err != nil {
+			if len(q.buckets[b]) <= few && q.last|(1<<b-1) <= limit {
+				q.take(b)
+			} else if err := q.spread(b); err != nil {
 				return n, err
 			}
 		}
@@ -123,6 +126,22 @@ func (q *Queue) Pop(now core.Time, out []Entry) (int, error) {
 		q.last = last
 	}
 	return n, nil
+}
+
+// few is how many entries, all due, are sorted instead of divided further.
+const few = 64
+
+// take makes bucket b, all of whose entries are due, bucket 0.
+func (q *Queue) take(b int) {
+	list := q.buckets[b]
+	for i, e := range list {
+		for ; i > 0 && list[i-1].Time > e.Time; i-- {
+			list[i] = list[i-1]
+		}
+		list[i] = e
+	}
+	q.last, q.minimum[0] = q.minimum[b], q.minimum[b]
+	q.buckets[0], q.buckets[b] = list, q.buckets[0]
 }
 
 // spread advances to the smallest time of bucket b and moves its entries to lower buckets; those of that time come to bucket 0.
