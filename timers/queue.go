@@ -15,18 +15,25 @@ type Entry struct {
 
 const entryBytes = 16
 
-// Queue is a priority queue of timers: a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990). It uses that time advances: an entry's bucket is
-// the highest bit in which its time differs from the last time popped, so registering is an append to an array, and entries
+// Queue is a priority queue of timers: a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with digits of four bits. It uses that time advances: an entry's bucket is
+// the highest digit in which its time differs from the last time popped, and its value there, so registering is an append to an array, and entries
 // move to lower buckets a few times in their life, in runs. A binary heap compares its way through memory instead. A few entries that are all due
-// are sorted at once: moving them one bit at a time costs more.
+// are sorted at once: moving them one digit at a time costs more.
 type Queue struct {
 	account  *memory.Account
-	last     uint64 // key of the last time popped: no entry in buckets 1 and up is below it
-	buckets  [65][]Entry
-	minimum  [65]uint64 // smallest key of the bucket, when it is not empty
-	head     int        // entries of bucket 0 before it are popped
+	last     uint64    // key of the last time popped: no entry of a level is below it
+	first    []Entry   // of the last time, or sorted ones that are due
+	head     int       // those before it are popped
+	levels   [16]level // by digit, the lowest first
 	n        int
 	reserved int64
+}
+
+// level is the buckets of a digit.
+type level struct {
+	buckets [16][]Entry
+	minimum [16]uint64 // smallest key of the bucket, when it is not empty
+	some    uint16     // the buckets that are not empty
 }
 
 // key maps times to unsigned numbers in the same order.
@@ -61,10 +68,26 @@ func (q *Queue) PushSlots(times []core.Time, slots []uint32) error {
 
 func (q *Queue) put(e Entry) error {
 	k := max(key(e.Time), q.last) // what is late is due at once
-	b := bits.Len64(k ^ q.last)
-	list := q.buckets[b]
+	if k == q.last {
+		return q.append(&q.first, e)
+	}
+	at := (bits.Len64(k^q.last) - 1) / digit
+	l, d := &q.levels[at], k>>(digit*at)&(1<<digit-1)
+	if err := q.append(&l.buckets[d], e); err != nil {
+		return err
+	}
+	if l.some&(1<<d) == 0 || k < l.minimum[d] {
+		l.minimum[d] = k
+		l.some |= 1 << d
+	}
+	return nil
+}
+
+// append adds an entry to a bucket.
+func (q *Queue) append(bucket *[]Entry, e Entry) error {
+	list := *bucket
 	if len(list) == cap(list) {
-		size := max(64, 2*cap(list))
+		size := max(16, 2*cap(list))
 		more := int64(size-cap(list)) * entryBytes
 		if err := q.account.Reserve(more); err != nil {
 			return err
@@ -72,19 +95,27 @@ func (q *Queue) put(e Entry) error {
 		q.reserved += more
 		list = append(make([]Entry, 0, size), list...)
 	}
-	if len(list) == 0 || k < q.minimum[b] {
-		q.minimum[b] = k
-	}
-	q.buckets[b] = append(list, e)
+	*bucket = append(list, e)
 	return nil
+}
+
+// lowest returns the level and the bucket with the earliest times behind the first, if there are any.
+func (q *Queue) lowest() (at, d int, ok bool) {
+	for at := range q.levels {
+		if some := q.levels[at].some; some != 0 {
+			return at, bits.TrailingZeros16(some), true
+		}
+	}
+	return 0, 0, false
 }
 
 // Next returns the earliest time, or false when the queue is empty. A late timer counts as due at the last time popped.
 func (q *Queue) Next() (core.Time, bool) {
-	for b := range q.buckets {
-		if len(q.buckets[b]) > 0 {
-			return core.Time(q.minimum[b] ^ 1<<63), true
-		}
+	if q.head < len(q.first) {
+		return core.Time(max(key(q.first[q.head].Time), q.last) ^ 1<<63), true
+	}
+	if at, d, ok := q.lowest(); ok {
+		return core.Time(q.levels[at].minimum[d] ^ 1<<63), true
 	}
 	return 0, false
 }
@@ -95,29 +126,27 @@ func (q *Queue) Pop(now core.Time, out []Entry) (int, error) {
 	limit := key(now)
 	n := 0
 	for n < len(out) && q.n > 0 {
-		if len(q.buckets[0]) == 0 {
-			b := 1
-			for len(q.buckets[b]) == 0 {
-				b++
-			}
-			if q.minimum[b] > limit {
+		if len(q.first) == 0 {
+			at, d, _ := q.lowest()
+			l := &q.levels[at]
+			if l.minimum[d] > limit {
 				break
 			}
-			if len(q.buckets[b]) <= few && q.last|(1<<b-1) <= limit {
-				q.take(b)
-			} else if err := q.spread(b); err != nil {
+			if end := l.minimum[d] | (1<<(digit*at) - 1); end <= limit && len(l.buckets[d]) <= few {
+				q.take(l, d)
+			} else if err := q.spread(l, d); err != nil {
 				return n, err
 			}
 		}
 		if q.last > limit {
 			break
 		}
-		taken := copy(out[n:], q.buckets[0][q.head:])
+		taken := copy(out[n:], q.first[q.head:])
 		n += taken
 		q.n -= taken
-		if q.head += taken; q.head == len(q.buckets[0]) {
+		if q.head += taken; q.head == len(q.first) {
 			q.head = 0
-			q.empty(0)
+			q.empty(&q.first)
 		}
 	}
 	if q.n == 0 && q.reserved > keepEntries*entryBytes {
@@ -128,53 +157,64 @@ func (q *Queue) Pop(now core.Time, out []Entry) (int, error) {
 	return n, nil
 }
 
-// few is how many entries, all due, are sorted instead of divided further.
-const few = 64
+const (
+	// digit is the number of bits of a level.
+	digit = 4
+	// few is how many entries, all due, are sorted instead of divided further.
+	few = 64
+	// keepEntries is the largest capacity that an empty bucket keeps.
+	keepEntries = 4096
+)
 
-// take makes bucket b, all of whose entries are due, bucket 0.
-func (q *Queue) take(b int) {
-	list := q.buckets[b]
+// take makes a bucket, all of whose entries are due, the first.
+func (q *Queue) take(l *level, d int) {
+	list := l.buckets[d]
 	for i, e := range list {
 		for ; i > 0 && list[i-1].Time > e.Time; i-- {
 			list[i] = list[i-1]
 		}
 		list[i] = e
 	}
-	q.last, q.minimum[0] = q.minimum[b], q.minimum[b]
-	q.buckets[0], q.buckets[b] = list, q.buckets[0]
+	q.last = l.minimum[d]
+	l.buckets[d], q.first = q.first, list
+	l.some &^= 1 << d
 }
 
-// spread advances to the smallest time of bucket b and moves its entries to lower buckets; those of that time come to bucket 0.
-func (q *Queue) spread(b int) error {
-	list := q.buckets[b]
-	before := q.last
-	q.last = q.minimum[b]
+// spread advances to the smallest time of a bucket and moves its entries to lower levels; those of that time come first.
+func (q *Queue) spread(l *level, d int) error {
+	list, before := l.buckets[d], q.last
+	q.last = l.minimum[d]
 	for _, e := range list {
 		if err := q.put(e); err != nil {
-			for low := range b { // they were empty, and list still has every entry
-				q.empty(low)
+			q.empty(&q.first) // it and the levels below were empty, and list still has every entry
+			for low := range q.levels {
+				if &q.levels[low] == l {
+					break
+				}
+				for d := range q.levels[low].buckets {
+					q.empty(&q.levels[low].buckets[d])
+				}
+				q.levels[low].some = 0
 			}
 			q.last = before
 			return err
 		}
 	}
-	q.empty(b)
+	q.empty(&l.buckets[d])
+	l.some &^= 1 << d
 	return nil
 }
 
-// keepEntries is the largest capacity that an empty bucket keeps.
-const keepEntries = 16384
-
-func (q *Queue) empty(b int) {
-	list := q.buckets[b]
+func (q *Queue) empty(bucket *[]Entry) {
+	list := *bucket
 	if cap(list) > keepEntries {
 		n := int64(cap(list)) * entryBytes
 		q.account.Unreserve(n)
 		q.reserved -= n
-		q.buckets[b] = nil
+		*bucket = nil
 		return
 	}
-	q.buckets[b] = list[:0]
+	*bucket = list[:0]
 }
 
 // Clear removes every timer and gives the memory back. The queue may be used again.
