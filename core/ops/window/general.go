@@ -58,10 +58,9 @@ type general struct {
 	created      []bool
 	windows      []Window
 	pairSlots    []uint32
+	untouched    bool // some of them are not announced to the table
 	pairRows     []int32
 	ends         []int64 // of extend
-	distinct     []uint32
-	first        []int32
 	marks        []uint8 // by window slot
 	fires        []speech
 	lateSlots    []uint32
@@ -177,7 +176,6 @@ func (g *general) open(ctx *core.OperatorContext) error {
 	g.events.init(ctx)
 	g.clock.init(ctx)
 	g.due = make([]timerEntry, max(1, min(ctx.BatchRows, pairBlock)))
-	g.distinct, g.first = make([]uint32, 0, pairBlock), make([]int32, 0, pairBlock)
 	return g.restore()
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"turbo/core"
 	"turbo/core/ops"
-	"turbo/state"
 )
 
 // Process implements core.Operator.
@@ -239,7 +238,7 @@ func (g *general) add(s uint32, row int, at core.Time, more Result) error {
 			return err
 		}
 	}
-	g.pairSlots, g.pairRows = append(g.pairSlots, s), append(g.pairRows, int32(row))
+	g.pairSlots, g.pairRows, g.untouched = append(g.pairSlots, s), append(g.pairRows, int32(row)), true
 	late := g.hasEnd && !g.config.ProcessingTime && core.Time(*g.word(s, g.end))-1 <= g.events.now
 	r, err := g.onElement(s, row, at, late)
 	if err != nil {
@@ -266,23 +265,20 @@ func (g *general) add(s uint32, row int, at core.Time, more Result) error {
 
 // flush writes the pairs collected so far and makes the output of the firings.
 func (g *general) flush() error {
-	if n := len(g.pairSlots); n > 0 {
-		if err := g.table.BeginDistinct(); err != nil {
-			return err
-		}
-		g.distinct, g.first = fit(g.distinct, n), fit(g.first, n)
-		distinct, err := g.table.TouchDistinct(g.pairSlots, 0, g.distinct, g.first, state.Mark{})
-		if err != nil {
-			return err
+	if len(g.pairSlots) > 0 {
+		if g.untouched {
+			if err := g.table.Touch(g.pairSlots); err != nil {
+				return err
+			}
+			g.untouched = false
 		}
 		if g.acc != nil {
-			err := g.acc.Update(g.batch.Columns, ops.Rows{Slots: g.pairSlots, Sel: g.pairRows, Distinct: g.distinct[:distinct]})
-			if err != nil {
+			if err := g.acc.Update(g.batch.Columns, ops.Rows{Slots: g.pairSlots, Sel: g.pairRows}); err != nil {
 				return err
 			}
 		}
 		if g.canPurge {
-			for _, s := range g.distinct[:distinct] {
+			for _, s := range g.pairSlots {
 				*g.word(s, g.flags) |= flagFilled
 			}
 		}
