@@ -513,7 +513,7 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 		most = min(most, denseKeys)
 	}
 	need := d.keys.Len() + n
-	capacity := min(max(2*need, 64), most)
+	capacity := min(need+max(need/4, min(need, 4096), 64), most) // columns that are too long lie in more pages than they need
 	if capacity < need || s.openDense(capacity, ring) != nil {
 		return false, s.withoutDense()
 	}
