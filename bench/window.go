@@ -304,11 +304,11 @@ func benchWindowKinds(ctx context.Context, w io.Writer, o Options) error {
 	}
 	const second = 1_000_000
 	each := newTimedInput(rows, keys, 1, second, second/2) // one row a key and second
-	if err := compare("sliding 60 s by 1 s", each, each, sumConfig(window.Sliding, 60*second, second), sumConfig(window.Tumbling, 60*second, 0), "tumbling 60 s", 16, 48, true); err != nil {
+	if err := compare("sliding 60 s by 1 s", each, each, sumConfig(window.Sliding, 60*second, second), sumConfig(window.Tumbling, 60*second, 0), "tumbling 60 s", 48, 144, true); err != nil {
 		return err
 	}
 	sessions := newSessionInput(rows, keys)
-	return compare("sessions, gap 5 s, mean 30 s", sessions, sessions, sumConfig(window.Session, 5*second, 0), sumConfig(window.Tumbling, 30*second, 0), "tumbling 30 s", 16, 24, false)
+	return compare("sessions, gap 5 s, mean 30 s", sessions, sessions, sumConfig(window.Session, 5*second, 0), sumConfig(window.Tumbling, 30*second, 0), "tumbling 30 s", 48, 96, false)
 }
 
 // newSessionInput makes rows whose keys come and go: a key is there for 30 s on average, with a row every 1.5 s or so, then silent for 10 s.
