@@ -287,19 +287,15 @@ type paddedTime struct {
 	_ [120]byte
 }
 
-// ahead publishes where a sender is, and reports whether it is too far before another.
-func (w *joinWorker) ahead(out *timedSender) bool {
-	side, at := 0, out.greatest
-	if out == &w.senders[1] {
-		side = 1
-	}
+// ahead publishes where the sender of a side is, and reports whether it is too far before another.
+func (w *joinWorker) ahead(side int) bool {
+	out, own := &w.senders[side], &w.progress[2*w.own+side]
 	if out.left == 0 {
-		at = math.MaxInt64
-	}
-	w.progress[2*w.own+side].Store(at)
-	if out.left == 0 {
+		own.Store(math.MaxInt64)
 		return false
 	}
+	at := out.greatest
+	own.Store(at)
 	for i := range w.progress {
 		if w.progress[i].Load() < at-joinDrift {
 			return true
@@ -326,7 +322,7 @@ func (w *joinWorker) run(total int64, taken *atomic.Int64) {
 				moved = true
 			}
 			switch out := &w.senders[side]; {
-			case w.ahead(out): // its rows would only lie about
+			case w.ahead(side): // its rows would only lie about
 			case out.left > 0:
 				moved = out.scatter() || moved
 			case !out.flushed:

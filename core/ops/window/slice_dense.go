@@ -19,7 +19,7 @@ import (
 //
 //	row of sums = number of the key + capacity * (slice modulo ring)
 type dense struct {
-	keys     *state.Table // keys -> members, running totals; one key group, nothing is dropped: slots are 0, 1, 2, ...
+	keys     *state.Table // keys -> running totals; one key group, nothing is dropped: slots are 0, 1, 2, ...
 	members  []int32      // by key: slices in the total with rows of it
 	running  *ops.Running
 	sums     *state.Table // a bag
@@ -56,8 +56,11 @@ const (
 	denseSparse = 2
 )
 
-// errOrder: slots are not what dense counts on.
-var errOrder = errors.New("the rows of a bag do not follow each other")
+// What dense is given up for, besides the memory limit: slots that are not what it counts on, and too many keys.
+var (
+	errOrder = errors.New("the rows of a bag do not follow each other")
+	errMany  = errors.New("too many keys")
+)
 
 // densely reports whether windows may be kept densely: with aggregates of fixed width, which can be taken back if windows have several slices.
 func (s *sliced) densely() bool {

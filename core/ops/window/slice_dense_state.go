@@ -147,7 +147,7 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 	if err == nil {
 		low, high, err = s.loadKeys()
 	}
-	if err != nil { // without memory for it the table does
+	if err != nil { // with too many keys, or without memory for them, the table does
 		return false, s.withoutDense()
 	}
 	if low <= high {
@@ -155,7 +155,7 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 	}
 	ring := int64(1)
 	for ring < max(span, s.cut.n+4) {
-		if ring *= 2; ring > denseLimit {
+		if ring *= 2; ring > denseLimit { // a row from far in the future, say
 			return false, s.withoutDense()
 		}
 	}
@@ -169,6 +169,9 @@ func (s *sliced) growDense(n int, span int64) (bool, error) {
 		most = min(most, denseKeys)
 	}
 	need := d.keys.Len() + n
+	if need == 0 { // the first rows say how much is needed
+		return true, nil
+	}
 	capacity := min(need+max(need/4, min(need, 4096), 64), most) // columns that are too long lie in more pages than they need
 	if capacity < need || s.openDense(capacity, ring) != nil {
 		return false, s.withoutDense()
@@ -239,8 +242,13 @@ func (s *sliced) loadKeys() (low, high int64, err error) {
 				low, high = min(low, first+int64(trailingZeros(bits))), max(high, first+63-int64(leadingZeros(bits)))
 			}
 		}
-		_, err := s.numbers(s.distinct)
-		return err
+		if _, err := s.numbers(s.distinct); err != nil {
+			return err
+		}
+		if s.cut.n == 1 && s.dense.keys.Len() > denseKeys {
+			return errMany
+		}
+		return nil
 	})
 	return low, high, err
 }
@@ -300,7 +308,7 @@ func (s *sliced) loadDense(low, high int64) error {
 	})
 }
 
-// withoutDense does without dense until the table is empty: it has all that is at hand now.
+// withoutDense does without dense for a while: the table has all that is at hand then.
 func (s *sliced) withoutDense() error {
 	d := s.dense
 	if d.sums != nil && d.values != nil {
