@@ -13,6 +13,7 @@ import (
 
 	"turbo/ckpt"
 	"turbo/ckpt/badgerstore"
+	"turbo/internal/invariants"
 	"turbo/internal/killpoint"
 	"turbo/internal/vfs"
 )
@@ -240,7 +241,7 @@ func TestAnonymousMemory(t *testing.T) {
 	}
 	grown := (peak - before) / (1 << 20)
 	t.Logf("64 MiB of pages written: anonymous memory grew by %.1f MiB, disk %.1f MiB for %.1f MiB of state", grown, float64(status.Disk)/(1<<20), float64(status.Bytes)/(1<<20))
-	if limit := 32.0; grown > limit && !raceEnabled {
+	if limit := 32.0; grown > limit && !invariants.Race {
 		t.Errorf("anonymous memory grew by %.1f MiB, at most %.0f is fine", grown, limit)
 	}
 	if status.Disk > 4*status.Bytes+64<<20 {

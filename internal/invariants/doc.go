@@ -8,6 +8,8 @@
 //
 // costs nothing: the compiler drops the branch and the arguments with it.
 //
+// Race says the same of the race detector.
+//
 // Imports: the standard library only.
 //
 // Invariants:

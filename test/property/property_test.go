@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"turbo/ckpt"
+	"turbo/internal/invariants"
 )
 
 var (
@@ -73,7 +74,7 @@ func TestJobs(t *testing.T) {
 	switch {
 	case *runs > 0:
 		n = *runs
-	case raceEnabled:
+	case invariants.Race:
 		n = 24
 	case testing.Short():
 		n = 12

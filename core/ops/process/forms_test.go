@@ -10,6 +10,7 @@ import (
 	"turbo/core"
 	"turbo/core/ops"
 	"turbo/core/ops/process"
+	"turbo/internal/invariants"
 	"turbo/memory"
 )
 
@@ -301,7 +302,7 @@ func (h *hoarder) Process(_ *process.Context, row process.Row) error {
 
 // TestNoGarbage: a batch allocates nothing in steady state, in any form.
 func TestNoGarbage(t *testing.T) {
-	if raceEnabled {
+	if invariants.Race {
 		t.Skip("the race detector makes pools forget at random")
 	}
 	in := newBenchInput(1000)
