@@ -28,6 +28,7 @@
 //  2. Rows and timers name their window by an id that is unique in its key group: rescaling brings groups of several workers together.
 //  3. No row of a window is seen by a firing that an earlier row caused: contents are written before the window gets another row.
 //  4. Firings of early and counting triggers depend on the rows and watermarks only, never on how rows are cut into batches.
-//  5. Each window with something due is in the queue of that domain at that time or before; one entry of it counts.
+//  5. Each window with something due is noted with that time or an earlier one; one of several entries counts. While event time is swept, windows that are due
+//     after the watermark have no entry of the queue.
 //  6. Output that does not fit stays in ready; the batch at hand waits where it is.
 package window

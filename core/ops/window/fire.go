@@ -6,11 +6,12 @@ import (
 
 // Advance implements core.Operator.
 func (g *general) Advance(t core.Time, out core.Emitter) error {
-	g.events.now, g.firing = t, true
+	g.firing = true
 	if g.custom != nil {
-		g.clockNow = g.ctx.Now()
+		g.events.now, g.clockNow = t, g.ctx.Now()
+		return g.run(out, nil)
 	}
-	return g.run(out, nil)
+	return g.run(out, g.events.advance(t, g.nextEvent))
 }
 
 // Due implements core.Timed.
@@ -35,7 +36,9 @@ func (g *general) fireEvents() (err error) {
 	if g.custom != nil {
 		g.firing, err = g.custom.fire(g.events.now, false)
 	} else {
-		g.firing, err = g.fireDomain(&g.events, g.comeUp)
+		if g.firing, err = g.fireDomain(&g.events, g.comeUp); !g.firing {
+			g.events.settle()
+		}
 	}
 	if err == nil && !g.firing {
 		err = g.forgetKeys()

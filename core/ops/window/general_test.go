@@ -204,7 +204,14 @@ func runCase(t *testing.T, c window.Config, rows []oneRow, events []testkit.Even
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &testkit.Harness{New: func() core.Operator { return window.NewGeneral(c) }, Input: input(), Output: output, Keys: c.Keys, Columns: columns(rows),
+	opened := 0
+	open := func() core.Operator { // half of them sweep
+		if opened++; opened%2 == 0 {
+			return window.Sweeping(window.NewGeneral(c))
+		}
+		return window.NewGeneral(c)
+	}
+	h := &testkit.Harness{New: open, Input: input(), Output: output, Keys: c.Keys, Columns: columns(rows),
 		Events: events, Start: 1000, Narrow: len(rows)%2 == 0}
 	variant := xxh3.HashString(t.Name()) % 8 // each case takes some of the variants, a different choice each
 	h.Only = func(testkit.Variant) bool {

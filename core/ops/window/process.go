@@ -21,6 +21,7 @@ func (g *general) Process(_ int, b *core.Batch, out core.Emitter) error {
 func (g *general) begin() error {
 	b := g.batch
 	g.at, g.n = 0, b.Rows()
+	g.events.credit += g.events.worth * g.n
 	if g.config.ProcessingTime || g.custom != nil || g.config.Trigger.Kind == ContinuousByClock || g.config.Trigger.Kind == ProcessingTime {
 		g.clockNow = g.ctx.Now()
 	}
@@ -99,7 +100,10 @@ func (g *general) step() error {
 	}
 	for g.at < g.n && len(g.pairSlots) < pairBlock && len(g.ready) == 0 {
 		if g.config.Kind == Session && g.config.GapColumn < 0 && g.config.Trigger.Kind == DefaultTrigger && times != nil && null == nil {
-			if g.extend(times); g.at == g.n || len(g.pairSlots) >= pairBlock {
+			if err := g.extend(times); err != nil {
+				return err
+			}
+			if g.at == g.n || len(g.pairSlots) >= pairBlock {
 				break
 			}
 		}

@@ -8,9 +8,9 @@ import (
 	"turbo/state"
 )
 
-// extend takes rows of sessions, from g.at on, as long as each falls into the latest session of its key, or makes it longer at its end: what nearly all rows do.
-// It stops before the first other one, which may be one whose session an earlier row has made longer.
-func (g *general) extend(times []int64) {
+// extend takes rows of sessions, from g.at on, as long as each falls into the latest session of its key, makes it longer at its end, or is the first of its key:
+// what nearly all rows do. It stops before the first other one, which may be one whose session an earlier row has made longer.
+func (g *general) extend(times []int64) error {
 	w, stride, start, end := g.w, g.stride, g.start, g.end
 	head, keySlots, sel := g.chains.head, g.keySlots, g.batch.Sel
 	gap, shift, now := g.config.Gap, int64(g.shift), int64(g.events.now)
@@ -24,26 +24,31 @@ func (g *general) extend(times []int64) {
 		if sel != nil {
 			row = int(sel[i])
 		}
-		s := head[keySlots[i]]
+		s, t := head[keySlots[i]], times[row]+shift
 		if s == none {
-			break
-		}
-		r := w[int(s)*stride:][:stride]
-		t := times[row] + shift
-		if t < r[start] || t > r[end] || r[end]-1 <= now {
+			if t+gap-1 <= max(now, t) { // late, or there is no such time
+				break
+			}
+			var err error
+			if s, err = g.create(i, Window{core.Time(t), core.Time(t + gap)}, none); err != nil {
+				return err
+			}
+			w = g.w
+		} else if r := w[int(s)*stride:][:stride]; t < r[start] || t > r[end] || r[end]-1 <= now {
 			break
 		}
 		slots[n], rows[n], ends[n] = s, int32(row), t+gap
 		n++
 	}
-	if g.table.Touch(slots[:n]) != nil {
-		return // element will report it
+	if err := g.table.Touch(slots[:n]); err != nil {
+		return err
 	}
 	for k, s := range slots[:n] { // not in the loop above: nothing is guessed, and no load waits for a store
 		p := &w[int(s)*stride+end]
 		*p = max(*p, ends[k])
 	}
 	g.at, g.pairSlots, g.pairRows = i, g.pairSlots[:old+n], g.pairRows[:old+n]
+	return nil
 }
 
 // session gives the i-th row to the session of its key that it falls into, which may be a new one, or one made of several.
