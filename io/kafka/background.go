@@ -107,7 +107,7 @@ func (s *Source) commitLoop(ctx context.Context) {
 		case <-ctx.Done():
 			select {
 			case offsets := <-s.commits:
-				last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+				last, cancel := context.WithTimeout(context.Background(), lastCommit)
 				s.commit(last, offsets)
 				cancel()
 			default:

@@ -209,11 +209,21 @@ func (c *connection) client(more ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-// reach waits until a broker answers, trying again with a pause until the bound has passed. A refusal that another try cannot
-// change (login, TLS) ends it at once.
+// How long turbo waits for brokers where no key of the spec says it. Variables, for tests on busy machines.
+var (
+	validation = 10 * time.Second // for all that a validation asks; its connections get a third of it
+	answer     = 30 * time.Second // for the first answer when an audit or a replay begins
+	lastCommit = 3 * time.Second  // for the offsets that are still to be committed to the group when a source is closed
+)
+
+// reach waits until a broker answers, trying again with a pause until the bound has passed; 0: it tries once, for as long as ctx lasts. A refusal
+// that another try cannot change (login, TLS) ends it at once.
 func (c *connection) reach(ctx context.Context, client *kgo.Client, bound time.Duration, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, max(bound, time.Second))
-	defer cancel()
+	if bound > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(bound, time.Second))
+		defer cancel()
+	}
 	var last error
 	closed := 0
 	for try := 1; ; try++ {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -51,27 +52,31 @@ func TestBrokerDownAtTheStart(t *testing.T) {
 	source.Close()
 
 	// It comes up while the source waits.
-	opened := make(chan error, 1)
-	source, err = r.make("topic: a; connect-timeout: 30s")
+	opened := make(chan struct{})
+	source, err = r.make("topic: a; connect-timeout: 3m")
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { opened <- source.Open(testContext(t), nil) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		err = source.Open(ctx, nil)
+		close(opened)
+	}()
+	defer func() {
+		cancel()
+		<-opened
+		source.Close()
+	}()
 	for source.Metrics().ConnectErrors.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if !source.Metrics().Down() {
 		t.Error("not seen as down")
 	}
-	again, err := devbroker.Start(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	if err := <-opened; err != nil {
+	r.restart(config)
+	if <-opened; err != nil {
 		t.Error(err)
 	}
-	source.Close()
 }
 
 func TestBrokerDownInTheMiddle(t *testing.T) {
@@ -93,12 +98,7 @@ func TestBrokerDownInTheMiddle(t *testing.T) {
 	if run.failed != nil {
 		t.Fatal(run.failed)
 	}
-	again, err := devbroker.Start(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	r.broker = again
+	r.restart(config)
 	r.produce("a", 0, numbered("", 100, 100)...)
 	r.produce("a", 1, "x")
 	run.untilRows(201)
@@ -129,12 +129,57 @@ func TestTopicMadeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := 0; run.failed == nil && deadline < 20_000; deadline++ {
+	for deadline := 0; run.failed == nil && deadline < 60_000; deadline++ {
 		run.step(0)
 		time.Sleep(time.Millisecond)
 	}
 	if run.failed == nil || !core.IsPermanent(run.failed) || !strings.Contains(run.failed.Error(), `topic "a" was deleted and made again`) || run.rows != 100 {
 		t.Errorf("%d rows, %v", run.rows, run.failed)
+	}
+}
+
+// Validation takes the time that a distant broker needs: its bound is that of all it asks.
+func TestValidateASlowBroker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, topics("a:1"))
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	go func() { // what it is asked comes to the broker late
+		for {
+			client, err := front.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer client.Close()
+				time.Sleep(1500 * time.Millisecond)
+				broker, err := net.Dial("tcp", r.broker.Address())
+				if err != nil {
+					return
+				}
+				defer broker.Close()
+				go func() { _, _ = io.Copy(broker, client) }() // ends with the connections
+				_, _ = io.Copy(client, broker)
+			}()
+		}
+	}()
+	r.address = front.Addr().String()
+	source, err := r.make("topic: a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Validate(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	sink, err := r.makeSink("topic: a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Validate(testContext(t)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -333,7 +378,9 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := source.Validate(testContext(t)); err == nil {
+	ctx, cancel := context.WithTimeout(testContext(t), time.Second) // a broker does not answer to what it does not understand
+	defer cancel()
+	if err := source.Validate(ctx); err == nil {
 		t.Error("TLS to a plain port")
 	}
 	_, err = r.tryOpen("topic: a; tls: {ca: ./no-such.pem}", nil)

@@ -20,6 +20,9 @@ import (
 	"turbo/memory"
 )
 
+// A test waits as long as it takes.
+func init() { validation, lastCommit = 3*time.Minute, time.Minute }
+
 // The format of these tests: one STRING column that is the record; records that begin with "bad" cannot be decoded.
 func init() {
 	connector.RegisterFormat(connector.FormatSpec{
@@ -113,6 +116,19 @@ func (r *rig) newClient(opts ...kgo.Opt) *kgo.Client {
 	}
 	r.t.Cleanup(client.Close)
 	return client
+}
+
+// restart starts a broker that was closed again, on the address that clients know.
+func (r *rig) restart(config devbroker.Config) {
+	r.t.Helper()
+	again, err := devbroker.Start(config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(again.Close)
+	if r.broker = again; again.Address() != r.address {
+		r.t.Skipf("NOT RUN: somebody else has taken the port of %s meanwhile", r.address)
+	}
 }
 
 // produce writes values to a partition, in one batch.
@@ -281,7 +297,7 @@ func (run *running) step(w int) bool {
 // until polls all readers until done says so; it fails the test when the source fails or nothing comes.
 func (run *running) until(done func() bool) {
 	run.t.Helper()
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for !done() {
 		progress := false
@@ -324,7 +340,7 @@ func (run *running) untilEnd() {
 // untilError polls until the source fails and returns why.
 func (run *running) untilError() error {
 	run.t.Helper()
-	for range 3000 {
+	for range 6000 {
 		for w := range run.readers {
 			for run.step(w) {
 			}

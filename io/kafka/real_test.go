@@ -369,7 +369,7 @@ func TestRealSecurity(t *testing.T) {
 func wait(t *testing.T, check func() error) {
 	t.Helper()
 	var err error
-	for range 100 {
+	for range 1200 {
 		if err = check(); err == nil {
 			return
 		}

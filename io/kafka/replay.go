@@ -32,7 +32,7 @@ func (s *Source) Replay(ctx context.Context, records []ReplayRecord) ([]error, e
 		return nil, err
 	}
 	defer client.Close()
-	if err := s.connection.reach(ctx, client, 10*time.Second, s.context.Log); err != nil {
+	if err := s.connection.reach(ctx, client, answer, s.context.Log); err != nil {
 		return nil, err
 	}
 	out := make([]*kgo.Record, len(records))

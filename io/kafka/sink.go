@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -217,9 +216,9 @@ func (s *Sink) Open(ctx context.Context, _ *core.RestoredSink) error {
 
 // Validate implements core.Validator: it connects and checks that the topic exists and may be written. It waits for nothing.
 func (s *Sink) Validate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, validation)
 	defer cancel()
-	client, err := s.connection.client(kgo.RequestRetries(1), kgo.DialTimeout(3*time.Second))
+	client, err := s.connection.client(kgo.RequestRetries(1), kgo.DialTimeout(validation/3))
 	if err == nil {
 		defer client.Close()
 		if err = s.connection.reach(ctx, client, 0, s.context.Log); err == nil {

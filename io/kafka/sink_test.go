@@ -278,12 +278,7 @@ func TestSinkBrokerAway(t *testing.T) {
 		t.Fatalf("prepared without a broker: %v", err)
 	default:
 	}
-	again, err := devbroker.Start(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	r.broker = again
+	r.restart(config)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

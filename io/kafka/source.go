@@ -448,9 +448,9 @@ func (s *Source) Validate(ctx context.Context) error {
 }
 
 func (s *Source) validate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, validation)
 	defer cancel()
-	client, err := s.connection.client(kgo.RequestRetries(1), kgo.DialTimeout(3*time.Second))
+	client, err := s.connection.client(kgo.RequestRetries(1), kgo.DialTimeout(validation/3))
 	if err != nil {
 		return err
 	}

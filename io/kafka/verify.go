@@ -63,7 +63,7 @@ func (s *Source) Audit(ctx context.Context, ranges []AuditRange, rows func(at *A
 		return nil, err
 	}
 	defer client.Close()
-	if err := s.connection.reach(ctx, client, 10*time.Second, s.context.Log); err != nil {
+	if err := s.connection.reach(ctx, client, answer, s.context.Log); err != nil {
 		return nil, err
 	}
 	a := &auditor{source: s, probes: client, admin: kadm.NewClient(client), rows: rows}
