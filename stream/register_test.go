@@ -28,14 +28,14 @@ func init() {
 		stream.Further(o, "high", high)
 		return stream.Map(low, "double", func(r *reading) (reading, error) { return reading{r.K, 2 * r.V}, nil })
 	})
-}
-
-// TestAsyncInExplain: EXPLAIN says how requests are made, and what waits for them.
-func TestAsyncInExplain(t *testing.T) {
 	stream.RegisterFunc("ask-test", func(in *stream.Stream[reading], o *stream.Options) *stream.Stream[reading] {
 		return stream.AsyncWait(in, "ask", stream.Async{Capacity: 50, Ordered: true, Timeout: time.Second, Retry: stream.Retry{Attempts: 3}, Drop: true},
 			func(_ context.Context, r *reading, emit func(reading)) error { emit(*r); return nil })
 	})
+}
+
+// TestAsyncInExplain: EXPLAIN says how requests are made, and what waits for them.
+func TestAsyncInExplain(t *testing.T) {
 	j, err := job.Parse([]byte(`name: ask
 sources: {in: {connector: file, path: in.csv, format: csv, schema: {k: STRING NOT NULL, v: BIGINT NOT NULL}}}
 streams: {asked: {from: in, process: {function: ask-test}}}

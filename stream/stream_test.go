@@ -112,6 +112,7 @@ func TestFromFunc(t *testing.T) {
 	dir := t.TempDir()
 	const rows = 20000
 	var stop func()
+	var out *stream.Collected[number]
 	run := func(ctx context.Context) ([]number, error) {
 		e := stream.New("numbers", stream.Parallelism(1), stream.Checkpoint(dir, 5*time.Millisecond))
 		s := stream.FromFunc(e, "count", func(ctx context.Context, from []byte, emit func(number, []byte) error) error {
@@ -124,13 +125,16 @@ func TestFromFunc(t *testing.T) {
 					return err
 				}
 				if n == rows/2 && stop != nil {
+					for len(out.Rows()) == 0 && ctx.Err() == nil { // a checkpoint with rows is complete
+						time.Sleep(time.Millisecond)
+					}
 					stop()
 					<-ctx.Done()
 				}
 			}
 			return nil
 		}, stream.Watermarks{})
-		out := s.Collect("out")
+		out = s.Collect("out")
 		err := e.Execute(ctx)
 		return out.Rows(), err
 	}

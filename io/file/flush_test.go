@@ -223,6 +223,12 @@ func TestCloseDuringSync(t *testing.T) {
 	second := f.barrier(2, true)
 	closed := make(chan error)
 	go func() { closed <- f.writer.Close() }()
+	flush := f.writer.(*sinkWriter).w.flush
+	for stopped := false; !stopped; time.Sleep(time.Millisecond) { // until Close waits for nothing but the sync
+		flush.mu.Lock()
+		stopped = flush.closed
+		flush.mu.Unlock()
+	}
 	select {
 	case <-closed:
 		t.Fatal("Close did not wait for the sync")
