@@ -20,7 +20,7 @@ func TestControlSocket(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := Status(ctx, dir); !errors.Is(err, ErrNotRunning) {
 			t.Fatalf("without a socket: %v", err)

@@ -48,8 +48,8 @@ func newWorld(t *testing.T, rows int, ends bool) *world {
 	w := &world{t: t, fs: vfs.NewMem(), disk: modelstore.NewDisk(), pool: memory.NewPool(64 << 20), rows: rows, ends: ends,
 		fail: map[int][]error{}, visible: map[uint64][]string{}}
 	t.Cleanup(func() {
-		for i := 0; runtime.NumGoroutine() > before; i++ {
-			if i == 500 {
+		for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; {
+			if time.Now().After(deadline) {
 				stacks := make([]byte, 1<<16)
 				t.Fatalf("%d goroutines are left, there were %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 			}
@@ -122,14 +122,13 @@ func (w *world) stopAt(rows int) func(*supervisor.Supervisor) {
 }
 
 func (w *world) waitRead(rows int) {
-	for range 5000 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.mu.Lock()
 		read := w.read
 		w.mu.Unlock()
 		if read >= rows {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 	w.t.Errorf("the source did not come to row %d", rows)
 }

@@ -462,8 +462,8 @@ func TestRealWorkersWithState(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%d checkpoints complete", complete)
-	for i := 0; runtime.NumGoroutine() > before; i++ {
-		if i == 500 {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; {
+		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines are left, there were %d", runtime.NumGoroutine(), before)
 		}
 		time.Sleep(2 * time.Millisecond)

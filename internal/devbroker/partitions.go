@@ -28,9 +28,9 @@ func (b *Broker) addPartitions(topic string, count int) error {
 	reqTopic := kmsg.NewCreatePartitionsRequestTopic()
 	reqTopic.Topic, reqTopic.Count = topic, int32(count)
 	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.TimeoutMillis = 10000
+	req.TimeoutMillis = 60_000
 	req.Topics = append(req.Topics, reqTopic)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, client)
 	if err != nil {

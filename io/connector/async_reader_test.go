@@ -116,7 +116,7 @@ func (r *readerTest) next() core.Event {
 		}
 		select {
 		case <-r.woken:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			r.t.Fatal("the waker is not called")
 		}
 	}
@@ -446,7 +446,7 @@ func TestReaderSaysWhenItHasLooked(t *testing.T) {
 			t.Fatalf("event %+v, settled %v", e, r.reader.Settled())
 		}
 	}
-	for deadline := time.After(10 * time.Second); !r.reader.Settled(); {
+	for deadline := time.After(time.Minute); !r.reader.Settled(); {
 		if e, err := r.reader.Poll(); e.Kind != core.NoEvent || err != nil {
 			t.Fatalf("event %+v, error %v", e, err)
 		}

@@ -104,16 +104,17 @@ func (w *writerTest) start() {
 // asleep waits until the goroutine sleeps.
 func (w *writerTest) asleep() {
 	w.t.Helper()
-	for range 10000 {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Microsecond) {
 		w.writer.mu.Lock()
 		sleeping := w.writer.sleeping && w.writer.head == len(w.writer.queue)
 		w.writer.mu.Unlock()
 		if sleeping {
 			return
 		}
-		time.Sleep(100 * time.Microsecond)
+		if time.Now().After(deadline) {
+			w.t.Fatal("the goroutine does not come to rest")
+		}
 	}
-	w.t.Fatal("the goroutine does not come to rest")
 }
 
 func (w *writerTest) write(from, rows int) {
@@ -130,7 +131,7 @@ func (w *writerTest) expect(want string) {
 		if got != want {
 			w.t.Fatalf("got %q, want %q", got, want)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatalf("no %q", want)
 	}
 }
@@ -219,7 +220,7 @@ func TestWriterIsBoundedAndWakes(t *testing.T) {
 		for first := true; first || w.writer.Full(); first = false {
 			select {
 			case <-w.woken:
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("the waker is not called")
 			}
 		}

@@ -149,7 +149,7 @@ func (p *process) start(name string, args ...string) {
 
 func (p *process) until(done func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-p.ended:
 			p.t.Fatalf("the job ended by itself: %v\n%s", p.command.ProcessState, p.errors.String())
@@ -171,7 +171,7 @@ func (p *process) signal(s syscall.Signal) int {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		p.t.Fatalf("it does not end after %v", s)
 	}
 	return p.command.ProcessState.ExitCode()

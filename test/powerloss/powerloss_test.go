@@ -192,7 +192,7 @@ func (h *history) attempt(lose bool) (finished bool, err error) {
 		ended <- end{result, err}
 	}()
 	var e end
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(3 * time.Minute)
 	defer limit.Stop()
 	for waiting := true; waiting; {
 		select {
@@ -203,7 +203,7 @@ func (h *history) attempt(lose bool) (finished bool, err error) {
 				cut()
 			}
 		case <-limit.C:
-			return false, fmt.Errorf("the job did not end within 30 s: %+v", s.Status())
+			return false, fmt.Errorf("the job did not end within three minutes: %+v", s.Status())
 		}
 	}
 	if operations > 0 && h.stopped() {
