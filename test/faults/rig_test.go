@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"turbo/core/supervisor"
 	"turbo/internal/devbroker"
 	"turbo/internal/vfs"
+	"turbo/io/ledger"
 	"turbo/job"
 	"turbo/run"
 	_ "turbo/run/all"
@@ -69,6 +71,7 @@ type rig struct {
 	format  string
 	keys    string // the aggregate's key
 	retain  int
+	connect string // connect-timeout; "": a minute
 	logged  lockedBuffer
 }
 
@@ -130,7 +133,7 @@ func (r *rig) produceThese(good bool, values []string, options ...kgo.Opt) {
 		r.next[p]++
 		records = append(records, &kgo.Record{Topic: "events", Partition: int32(p), Value: []byte(v)})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		r.t.Fatal(err)
@@ -154,7 +157,7 @@ sources:
     format: %[4]s
     schema: {k: INT NOT NULL, value: STRING NOT NULL}
     metadata: {part: partition, off: offset}
-    connect-timeout: 100ms
+    connect-timeout: %[7]s
 %[5]s
 streams:
   rows: {from: events, select: {part: , off: , k: , value: }}
@@ -162,7 +165,7 @@ streams:
 sinks:
   files: {from: rows, connector: file, path: %[1]s/files, format: csv, roll: {size: 2KiB}}
   counts: {from: counted, connector: file, path: %[1]s/counts, format: json}
-`, r.dir, r.retain, r.address, r.format, r.options, r.keys)
+`, r.dir, r.retain, r.address, r.format, r.options, r.keys, cmp.Or(r.connect, "1m"))
 }
 
 // start starts the job.
@@ -210,24 +213,24 @@ type running struct {
 
 func (w *running) until(what string, done func() bool) {
 	w.r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-w.ended:
 			w.r.t.Fatalf("the job ended before %s: %v", what, w.err)
 		default:
 		}
 		if time.Now().After(deadline) {
-			w.r.t.Fatalf("no %s within 20 s; %+v\n%s", what, w.p.Supervisor.Status(), w.r.logged.String())
+			w.r.t.Fatalf("no %s within a minute; %+v\n%s", what, w.p.Supervisor.Status(), w.r.logged.String())
 		}
 	}
 }
 
-// read waits until so many records of all that were produced are read and committed.
+// drained waits until all records that were produced are read and committed.
 func (w *running) drained() {
 	w.r.t.Helper()
-	w.until("end of the input", func() bool {
-		s := w.p.Supervisor.Status()
-		return s.LagKnown && s.Lag == 0 && s.Checkpoints.Completed > 1
+	w.until("end of the input", func() bool { // by the ledger: records without lag may not have come to a worker yet, and the lag is not that of this moment
+		s, err := ledger.Read(vfs.OS(), filepath.Join(w.r.dir, "files"))
+		return err == nil && s.Balance.Read == int64(w.r.next[0]+w.r.next[1]) && w.p.Supervisor.Status().Checkpoints.Completed > 1
 	})
 	id := w.p.Supervisor.Status().Checkpoints.Last
 	w.until("checkpoint", func() bool { return w.p.Supervisor.Status().Checkpoints.Last > id+1 })
@@ -247,7 +250,7 @@ func (w *running) wait() error {
 	select {
 	case <-w.ended:
 		return w.err
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		w.r.t.Fatalf("the job does not end; %+v\n%s", w.p.Supervisor.Status(), w.r.logged.String())
 		return nil
 	}

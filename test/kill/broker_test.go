@@ -114,7 +114,7 @@ func (b *topic) readBack() error {
 	b.mu.Lock()
 	want := b.next
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for {
 		behind := false

@@ -152,7 +152,7 @@ func (o *ordeal) untilCommitted() {
 	o.t.Helper()
 	stop := o.topic.flow(o.t)
 	said, err := o.run(nil, func(p *os.Process, ended <-chan struct{}) {
-		for deadline := time.Now().Add(30 * time.Second); !o.committed() && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(2 * time.Minute); !o.committed() && time.Now().Before(deadline); {
 			select {
 			case <-ended:
 				return
@@ -185,7 +185,7 @@ func (o *ordeal) kill(phase string) {
 	said, err := o.run(environment, func(p *os.Process, ended <-chan struct{}) {
 		wait := after
 		if phase != outside {
-			wait = 30 * time.Second
+			wait = 2 * time.Minute
 		}
 		select {
 		case <-ended:
@@ -200,7 +200,7 @@ func (o *ordeal) kill(phase string) {
 		o.t.Fatalf("phase %s:%d: the job ended by itself: %v\n%s", phase, arrival, err, said)
 	}
 	if !inTime {
-		o.t.Fatalf("phase %s:%d was not reached within 30 s\n%s", phase, arrival, said)
+		o.t.Fatalf("phase %s:%d was not reached within two minutes\n%s", phase, arrival, said)
 	}
 	if err := o.output.check(false); err != nil {
 		o.t.Fatalf("after a kill in phase %s:%d: %v\n%s", phase, arrival, err, said)
@@ -213,10 +213,10 @@ func (o *ordeal) kill(phase string) {
 // drain lets the job read everything and stop, and checks that all of it is there.
 func (o *ordeal) drain() {
 	o.t.Helper()
-	said, err := o.run([]string{childDrain + "=1"}, func(p *os.Process, ended <-chan struct{}) {
+	said, err := o.run([]string{fmt.Sprintf("%s=%d", childDrain, o.topic.produced())}, func(p *os.Process, ended <-chan struct{}) {
 		select {
 		case <-ended:
-		case <-time.After(60 * time.Second):
+		case <-time.After(3 * time.Minute):
 			_ = p.Signal(syscall.SIGQUIT) // it prints what it is doing
 		}
 	})
