@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"turbo/server"
 )
@@ -21,7 +20,7 @@ func TestFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, w.spec, strings.Replace(string(text), "    stop: end\n", "", 1))
+	write(t, w.spec, strings.NewReplacer("    stop: end\n", "", "interval: 10s", "interval: 1h").Replace(string(text)))
 	w.produce(numbers(0, 12)...)
 	state := filepath.Join(w.dir, "state")
 	p := start(t, "run", w.spec, "--metrics", "127.0.0.1:0")
@@ -36,13 +35,7 @@ func TestFigures(t *testing.T) {
 	if m, why := newestManifest(state); err != nil || why != nil || m == nil || m.Checkpoint != id || before != nil && before.Checkpoint >= id {
 		t.Errorf("checkpoint %d, %v; the newest one is %+v, %v", id, err, m, why)
 	}
-	page := regexp.MustCompile(`http://\S+/metrics`)
-	for deadline := time.Now().Add(20 * time.Second); page.FindString(p.text()) == ""; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(p.text())
-		}
-	}
-	answer, err := http.Get(page.FindString(p.text()))
+	answer, err := http.Get(p.page())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +88,7 @@ func TestPoisonInAFile(t *testing.T) {
 func TestRefusedStarts(t *testing.T) {
 	dir, job := jobDir(t, "0", "1000")
 	p := start(t, "run", job)
-	until(t, filepath.Join(dir, "state"), underWay)
+	until(t, filepath.Join(dir, "state"), underWay())
 	has(t, must(t, exitFailed, "run", job, "--set", "engine.checkpoint.dir="+filepath.Join(dir, "other")), "directory "+filepath.Join(dir, "out")+" is in use by process "+strconv.Itoa(p.Process.Pid))
 	must(t, exitDone, "stop", job)
 	p.end()

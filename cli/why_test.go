@@ -91,7 +91,7 @@ func TestWhyWindowsDoNotSpeak(t *testing.T) {
 			defer func() { cancel(); <-done }()
 			p := start(t, "run", spec)
 			defer func() { _ = p.Process.Kill(); p.end() }()
-			deadline := time.Now().Add(60 * time.Second)
+			deadline := time.Now().Add(3 * time.Minute)
 			for {
 				rows := 0
 				files, _ := filepath.Glob(filepath.Join(dir, "out", "*.csv"))

@@ -3,6 +3,7 @@ package run_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -18,7 +19,25 @@ import (
 	"turbo/run"
 )
 
-// untilCheckpoint runs a job, stops it once it has taken a checkpoint, and returns its log.
+// positions returns how far the splits of the source rows are in the newest checkpoint of a state directory; nil: there is none, or it has just been removed.
+func positions(dir string) map[string]uint64 {
+	manifests := ckpt.NewManifests(vfs.OS(), dir)
+	ids, err := manifests.List()
+	if err != nil || len(ids) == 0 {
+		return nil
+	}
+	m, err := manifests.Load(ids[len(ids)-1])
+	if err != nil {
+		return nil
+	}
+	out := map[string]uint64{}
+	for _, s := range m.Source("rows/source") {
+		out[s.ID] = binary.LittleEndian.Uint64(s.Position)
+	}
+	return out
+}
+
+// untilCheckpoint runs a job, stops it once it has taken a checkpoint with some new rows of each split, and returns its log.
 func untilCheckpoint(t *testing.T, dir, yaml string) (supervisor.Result, string, error) {
 	t.Helper()
 	j, err := job.Parse([]byte(strings.ReplaceAll(yaml, "DIR", dir)), job.Options{File: "job.yaml"})
@@ -32,8 +51,18 @@ func untilCheckpoint(t *testing.T, dir, yaml string) (supervisor.Result, string,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	before := positions(filepath.Join(dir, "state"))
+	moved := func() bool {
+		now := positions(filepath.Join(dir, "state"))
+		for id, at := range now {
+			if at < before[id]+10 {
+				return false
+			}
+		}
+		return len(now) == 2
+	}
 	go func() {
-		for ctx.Err() == nil && p.Supervisor.Status().Checkpoints.Completed < 2 {
+		for ctx.Err() == nil && !moved() {
 			time.Sleep(time.Millisecond)
 		}
 		p.Supervisor.Stop()
