@@ -2,10 +2,12 @@ package badgerstore_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -181,6 +183,82 @@ func TestOpenAfterAKillInFileCreation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestGarbageCountedTwice: a kill in a compaction makes Badger count the same garbage again, and propose a file once more that it has collected and keeps
+// until iterators are closed. That is the end of a collection, no failure.
+func TestGarbageCountedTwice(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pages")
+	open := func() *ckpt.Store {
+		store, err := badgerstore.Open(dir, badgerstore.Options{MemTable: 16 << 10, ValueLogFile: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	store := open()
+	_, err := store.Recover(0, ckpt.Summary{})
+	id := uint64(0)
+	var sum ckpt.Summary
+	checkpoint := func(groups int) {
+		id++
+		err = errors.Join(err, store.Begin(id, 0))
+		for g := range groups {
+			page := ckpt.Page{ID: ckpt.PageID{Operator: "o", Table: "t", KeyGroup: uint16(g)}, Kind: ckpt.Whole, Data: bytes.Repeat([]byte{byte(id)}, 50_000)}
+			err = errors.Join(err, store.Write(id, []ckpt.Page{page}))
+		}
+		var sealed error
+		sum, sealed = store.Seal(id)
+		if err = errors.Join(err, sealed, store.Complete(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		checkpoint(40)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
+	if err != nil || len(logs) < 3 {
+		t.Fatal(logs, err)
+	}
+	file, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(logs[0]), ".vlog"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := os.ReadFile(filepath.Join(dir, "DISCARD")) // pairs of a file's number and its garbage
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		binary.BigEndian.PutUint64(counts[16*i:], file)
+		binary.BigEndian.PutUint64(counts[16*i+8:], 1<<30)
+	}
+	clear(counts[32:])
+	if err := os.WriteFile(filepath.Join(dir, "DISCARD"), counts, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	store = open()
+	if _, err = store.Recover(id, sum); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Retain(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(logs[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s was not collected: %v", filepath.Base(logs[0]), err)
+	}
+	pages := 0
+	err = store.Restore(id, ckpt.Selection{Operator: "o", Table: "t", ToGroup: 40}, func(_ ckpt.PageID, chain []ckpt.Version) error {
+		if pages++; len(chain) != 1 || !bytes.Equal(chain[0].Data, bytes.Repeat([]byte{byte(id)}, 50_000)) {
+			t.Error("a page is not what was written")
+		}
+		return nil
+	})
+	if err := errors.Join(err, store.Close()); err != nil || pages != 40 {
+		t.Errorf("%d pages, %v", pages, err)
 	}
 }
 

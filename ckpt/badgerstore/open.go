@@ -256,7 +256,8 @@ func (b *backend) Close() error {
 	return b.closeErr
 }
 
-// isEnd reports the errors with which Badger says that there is nothing to collect (any more).
+// isEnd reports the errors with which Badger says that there is nothing to collect (any more). The last of them has no name: garbage that was counted twice,
+// as after a kill in a compaction, makes it propose a file that it has collected and keeps until iterators are closed.
 func isEnd(err error) bool {
-	return errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected)
+	return errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) || err != nil && strings.Contains(err.Error(), "already marked for deletion")
 }
