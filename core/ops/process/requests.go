@@ -229,14 +229,15 @@ func (r *requests) attempts(ctx context.Context, c *call) error {
 	}
 }
 
-// sleep waits until d has passed, or ctx ends. Whoever moves a clock by hand sees that a sleeper wakes: it is none any more when the timer has fired.
+// sleep waits until d has passed, or ctx ends. Whoever moves a clock by hand sees that a sleeper wakes: it is one only when the timer is set, and none any more
+// when it has fired.
 func (r *requests) sleep(ctx context.Context, d time.Duration) {
-	r.sleeping.Add(1)
 	over := make(chan struct{})
 	t := r.config.Clock.AfterFunc(d, func() {
-		r.sleeping.Add(-1)
+		r.sleeping.Add(-1) // below zero for a moment if it has fired already: one more is in flight
 		close(over)
 	})
+	r.sleeping.Add(1)
 	r.ctx.Wake() // one less is in flight
 	select {
 	case <-over:
