@@ -158,7 +158,7 @@ func (p *Plan) prune() {
 			needed[c.Inputs[0]].add(c.Inputs[0].Common().Schema.Names()...)
 			own.add(c.Schema.Names()...)
 		case *Operator:
-			n.prune(needed)
+			n.prune(own, needed)
 		case *SideOutput:
 			n.prune(own)
 		case *Union:

@@ -36,10 +36,12 @@ const TimeColumn = "join_time"
 type joinSpec struct {
 	Join
 	names   [2]string
-	columns []joinColumn
+	columns []joinColumn // of the result; after pruning, those that somebody reads
+	known   []joinColumn // all columns of both inputs, as a condition sees them
+	reads   set          // by the condition, by those names
 }
 
-// joinColumn is a column of the result: column of an input, under a name.
+// joinColumn is a column of an input under a name.
 type joinColumn struct {
 	side   int
 	column string
@@ -85,6 +87,7 @@ func NewJoin(at Place, left, right Node, j Join) (Node, error) {
 	if left == right {
 		return nil, at.errorf("%s is joined with itself: give one side a stream of its own (from: %s)", left.Common().Name, left.Common().Name)
 	}
+	s.name(inputs)
 	if err := s.check(inputs); err != nil {
 		return nil, at.wrap(err)
 	}
@@ -157,6 +160,8 @@ func (s *joinSpec) check(inputs [2]*core.Schema) error {
 	if e.Type.Kind != core.Boolean {
 		return mistake(JoinWhere, 0, "a condition is BOOLEAN, this is %s", e.Type.Optional())
 	}
+	s.reads = set{}
+	s.reads.add(e.Refs(s.joined(inputs[:]))...)
 	return nil
 }
 
@@ -181,8 +186,33 @@ func (s *joinSpec) kind() string {
 	return "join"
 }
 
-// Needs implements OperatorSpec: all columns, as the result has them.
-func (s *joinSpec) Needs(int) []string { return nil }
+// prune implements pruner: of the result stay the columns in wanted, and one for rows to be counted by.
+func (s *joinSpec) prune(wanted set) {
+	kept := slices.DeleteFunc(slices.Clone(s.columns), func(c joinColumn) bool { return !wanted[c.name] })
+	if len(kept) == 0 {
+		kept = s.columns[:1]
+	}
+	s.columns = kept
+}
+
+// Needs implements OperatorSpec: keys and times, what the condition reads, and the columns of the result.
+func (s *joinSpec) Needs(side int, input *core.Schema) []string {
+	names := slices.Clone([2][]string{s.Left, s.Right}[side])
+	if !s.regular() {
+		names = append(names, input.Fields[input.TimeColumn].Name)
+	}
+	for _, c := range s.columns {
+		if c.side == side {
+			names = append(names, c.column)
+		}
+	}
+	for _, c := range s.known {
+		if c.side == side && s.reads[c.name] {
+			names = append(names, c.column)
+		}
+	}
+	return names
+}
 
 // Bind implements OperatorSpec.
 func (s *joinSpec) Bind(inputs []*core.Schema) (Bound, error) {
@@ -236,29 +266,39 @@ func (s *joinSpec) residual(inputs []*core.Schema) (*expr.Program, error) {
 	return e.Written(s.Origin).Compile(named)
 }
 
-// joined names the columns of both inputs, as a condition sees them: as in the result; those that are not in it (the right side's of semi and anti joins, the other
-// side's keys of one name) by their name, or with the stream's name and an underscore before it when that is taken.
+// name decides what the columns of both inputs are called in a condition: as in the result; those that are not in it (the right side's of semi and anti joins, the
+// other side's keys of one name) by their name, or with the stream's name and an underscore before it when that is taken.
+func (s *joinSpec) name(inputs [2]*core.Schema) {
+	taken := set{}
+	for _, col := range s.columns {
+		taken.add(col.name)
+	}
+	for side, in := range inputs {
+		for _, f := range in.Fields {
+			i := slices.IndexFunc(s.columns, func(c joinColumn) bool { return c.side == side && c.column == f.Name })
+			if i >= 0 {
+				s.known = append(s.known, s.columns[i])
+				continue
+			}
+			name := f.Name
+			if taken[name] {
+				name = s.names[side] + "_" + name
+			}
+			taken.add(name)
+			s.known = append(s.known, joinColumn{side, f.Name, name})
+		}
+	}
+}
+
+// joined is the columns of both inputs as a condition sees them.
 func (s *joinSpec) joined(inputs []*core.Schema) *core.Schema {
 	joined := join.Joined(inputs[0], inputs[1])
 	named := core.NewSchema(append([]core.Field(nil), joined.Fields...)...)
-	for i := range named.Fields {
-		named.Fields[i].Name = ""
-	}
-	for _, col := range s.columns {
-		at := inputs[col.side].Index(col.column)
-		if col.side == 1 {
-			at += len(inputs[0].Fields)
-		}
-		named.Fields[at].Name = col.name
-	}
 	at := 0
 	for side, in := range inputs {
 		for _, f := range in.Fields {
-			if named.Fields[at].Name == "" {
-				if named.Fields[at].Name = f.Name; named.Index(f.Name) != at || slices.ContainsFunc(named.Fields[at+1:], func(g core.Field) bool { return g.Name == f.Name }) {
-					named.Fields[at].Name = s.names[side] + "_" + f.Name
-				}
-			}
+			i := slices.IndexFunc(s.known, func(c joinColumn) bool { return c.side == side && c.column == f.Name })
+			named.Fields[at].Name = s.known[i].name
 			at++
 		}
 	}

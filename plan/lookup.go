@@ -76,15 +76,29 @@ func NewLookup(at Place, in Node, l Lookup) (*Operator, error) {
 		}
 	}
 	l.Config.Name, l.Config.Table = l.Name, l.Table
-	o := &Operator{Kind: "lookup join", Ports: []Port{{Exchange: Hash, Keys: l.Keys}}, Partitioned: l.Keys, Spec: &lookupSpec{l},
+	o := &Operator{Kind: "lookup join", Ports: []Port{{Exchange: Hash, Keys: l.Keys}}, Partitioned: l.Keys, Spec: &lookupSpec{l: l},
 		Unbalanced: at.Name + " is a lookup join: rows out are not rows in"}
 	return NewOperator(at, "lookup", o, in)
 }
 
-type lookupSpec struct{ l Lookup }
+type lookupSpec struct {
+	l      Lookup
+	wanted set // columns of the result; nil: all
+}
 
-// Needs implements OperatorSpec: the rows go on, so all that readers want must come in.
-func (s *lookupSpec) Needs(int) []string { return nil }
+// prune implements pruner: the stream's columns that nobody wants need not come in.
+func (s *lookupSpec) prune(wanted set) { s.wanted = wanted }
+
+// Needs implements OperatorSpec: what it asks by, and what goes on.
+func (s *lookupSpec) Needs(_ int, input *core.Schema) []string {
+	names := slices.Clone(s.l.Keys)
+	for _, f := range input.Fields {
+		if s.wanted == nil || s.wanted[f.Name] {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
 
 // Bind implements OperatorSpec.
 func (s *lookupSpec) Bind(inputs []*core.Schema) (Bound, error) {

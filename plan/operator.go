@@ -46,13 +46,19 @@ type Side struct {
 // OperatorSpec is what is particular to one kind of operator. Columns are named, because pruning moves them.
 type OperatorSpec interface {
 	// Needs returns the columns that the operator reads of an input; nil: all of them.
-	Needs(port int) []string
+	Needs(port int, input *core.Schema) []string
 	// Bind resolves names over the inputs' columns: first when the node is made, where an error is the user's, and again by Finish.
 	Bind(inputs []*core.Schema) (Bound, error)
 	// Explain adds the lines of EXPLAIN.
 	Explain(line func(key, format string, args ...any))
 	// Signature adds what state depends on, and what may change between runs.
 	Signature(fixed, free func(name, value string))
+}
+
+// pruner is an OperatorSpec that can do without columns of its output.
+type pruner interface {
+	// prune is called before Needs with the columns that somebody reads.
+	prune(wanted set)
 }
 
 // Bound is an operator over known input columns.
@@ -122,10 +128,13 @@ func NewSideOutput(at Place, o *Operator, side int) *SideOutput {
 // alone reports whether the operator has one input, so that it runs behind an Exchange of its own or in the chain of its input.
 func (o *Operator) alone() bool { return len(o.Ports) == 1 }
 
-// prune adds what the operator reads of its inputs.
-func (o *Operator) prune(needed map[Node]set) {
+// prune adds what the operator reads of its inputs, when own is what is read of it.
+func (o *Operator) prune(own set, needed map[Node]set) {
+	if p, ok := o.Spec.(pruner); ok {
+		p.prune(own)
+	}
 	for i, in := range o.Inputs {
-		names := o.Spec.Needs(i)
+		names := o.Spec.Needs(i, in.Common().Schema)
 		if names == nil {
 			names = in.Common().Schema.Names()
 		}

@@ -124,7 +124,7 @@ func NewWindow(at Place, in Node, keys []string, w Window, columns []*AggregateC
 }
 
 // Needs implements OperatorSpec.
-func (s *windowSpec) Needs(int) []string {
+func (s *windowSpec) Needs(int, *core.Schema) []string {
 	if s.all {
 		return nil
 	}

@@ -24,7 +24,7 @@ type function struct {
 }
 
 // Needs implements plan.OperatorSpec.
-func (f *function) Needs(port int) []string { return f.needs[port] }
+func (f *function) Needs(port int, _ *core.Schema) []string { return f.needs[port] }
 
 // Bind implements plan.OperatorSpec.
 func (f *function) Bind(inputs []*core.Schema) (plan.Bound, error) { return f.bind(inputs) }
