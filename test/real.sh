@@ -49,15 +49,15 @@ TURBO_KAFKA=$(cat "$work/broker/bootstrap")
 export TURBO_KAFKA TURBO_KAFKA_DIR="$work/broker" TURBO_REAL=1
 
 step "connector: offsets, transactions, compaction, retention, discovery, TLS, SASL, ACLs"
-go test -count 1 -timeout 4m -run Real ./io/kafka
+go test -count 1 -timeout 15m -run Real ./io/kafka
 
 step "faults: authorisation refused, broker gone and back"
-go test -count 1 -timeout 3m -run Real ./test/faults
+go test -count 1 -timeout 15m -run Real ./test/faults
 
 step "kill: SIGKILL in every phase, four formats"
-go test -count 1 -timeout 4m -v ./test/kill | grep -v "^=== "
+go test -count 1 -timeout 15m -v ./test/kill | grep -v "^=== "
 
 step "the job spec as it stands: killed, stopped, verified"
-go test -count 1 -timeout 4m -v ./test/arrivals
+go test -count 1 -timeout 15m -v ./test/arrivals
 
 step "done"

@@ -60,7 +60,7 @@ func (p *process) succeed(t *testing.T) string {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(5 * time.Minute):
 		_ = p.command.Process.Signal(syscall.SIGQUIT) // it prints what it is doing
 		<-p.ended
 	}
