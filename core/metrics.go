@@ -14,6 +14,12 @@ type Metric struct {
 	Value   float64
 }
 
+// TroubleReporter is a source or sink that knows what keeps it from its input or output now: an error that says since when, or nil. Trouble is called by any
+// goroutine at any time after New; it does not block.
+type TroubleReporter interface {
+	Trouble() error
+}
+
 // MetricLabel tells metrics of the same name apart, such as the partitions of a topic.
 type MetricLabel struct{ Name, Value string }
 

@@ -69,6 +69,7 @@ type Node struct {
 	Skipped      int64      `json:"skipped,omitempty"`
 	DeadLettered int64      `json:"dead_lettered,omitempty"`
 	Watermark    *time.Time `json:"watermark,omitempty"`
+	Trouble      string     `json:"trouble,omitempty"` // what keeps a source or a sink from its input or output
 }
 
 // SourceTimes is how far the event time of a source is.
@@ -125,6 +126,9 @@ func NewReport(s *supervisor.Supervisor, pool *memory.Pool) Report {
 		x := Node{Node: n.Node, Label: n.Label, Inputs: n.Inputs, In: c.In, Out: c.Out, Filtered: c.Filtered, Deduplicated: c.Deduplicated, Late: c.Late, NoTime: c.NoTime, Skipped: c.Skipped, DeadLettered: c.DeadLettered}
 		if n.Watermark > core.MinTime && n.Watermark < core.MaxTime {
 			x.Watermark = timeOf(n.Watermark)
+		}
+		if n.Trouble != nil {
+			x.Trouble = n.Trouble.Error()
 		}
 		r.Nodes = append(r.Nodes, x)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"turbo/core/supervisor"
 	"turbo/internal/spec"
 )
 
@@ -31,6 +32,11 @@ func Why(r Report, now time.Time) []Finding {
 		w.nodes[r.Nodes[i].Node] = &r.Nodes[i]
 	}
 	w.state()
+	for _, n := range r.Nodes {
+		if n.Trouble != "" {
+			w.add("the job goes on when that is mended", "%s: %s", n.Label, n.Trouble)
+		}
+	}
 	for _, s := range r.Sources {
 		w.source(s)
 	}
@@ -63,6 +69,9 @@ func (w *why) past() bool { return w.r.State == "" }
 func (w *why) state() {
 	if w.r.LastError != "" && w.r.Restarts > 0 {
 		w.add("mend its cause, or it comes again", "the job has been restarted %d times, the last time because of: %s", w.r.Restarts, firstLine(w.r.LastError))
+	}
+	if waits := w.now.Sub(w.r.Since); w.r.State == supervisor.Starting && waits >= silentAfter {
+		w.add("its log says what it waits for", "the job has been starting for %s: it recovers its state and opens sources and sinks", span(waits))
 	}
 }
 
@@ -178,7 +187,7 @@ func (w *why) node(n *Node) {
 	rows := func(k int64) string { return fmt.Sprintf("%s rows", count(k)) }
 	switch {
 	case n.In == 0:
-		if len(n.Inputs) == 0 && strings.HasPrefix(name, "source ") {
+		if len(n.Inputs) == 0 && n.Trouble == "" && strings.HasPrefix(name, "source ") {
 			w.add("see whether its input is there, and where it starts to read", "%s has read nothing", name)
 		}
 		return
@@ -188,7 +197,10 @@ func (w *why) node(n *Node) {
 		w.add("", "%s has dropped all %s: %d filtered, %d late, %d without event time", name, rows(n.In), n.Filtered, n.Late, n.NoTime)
 	}
 	if n.Late > 0 {
-		help := "raise max-out-of-orderness of the source, or allowed-lateness; late: NAME makes a stream of them"
+		help := "raise max-out-of-orderness of the source, or allowed-lateness; the stream that late: names has them"
+		if !strings.HasPrefix(name, "window ") {
+			help = "raise max-out-of-orderness of the source"
+		}
 		if n.Late == n.In {
 			w.add(help, "%s: all %s were late", name, rows(n.In))
 		} else if 10*n.Late >= n.In {

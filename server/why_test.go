@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"turbo/core/supervisor"
 )
 
 func TestWhy(t *testing.T) {
@@ -38,16 +40,19 @@ func TestWhy(t *testing.T) {
 			"watermark of `rides` stands at 2026-03-01 11:00:00: rides/1 has been silent for 10 s; it counts as idle after 1m"},
 		"a row from the year 2999": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 900, Late: 899, Out: 1}}, Sources: []SourceTimes{rides(split("rides/0", &far, 0))}},
 			"watermark of `rides`: a row of rides/0 has taken it to 2999-01-01 00:00:00, 973 years ahead of the clock: rows from before that are late; set max-future-skew in its watermark, and such rows go to the dead letters\n" +
-				"window w: 899 of 900 rows were late; raise max-out-of-orderness of the source, or allowed-lateness; late: NAME makes a stream of them"},
+				"window w: 899 of 900 rows were late; raise max-out-of-orderness of the source, or allowed-lateness; the stream that late: names has them"},
 		"drift": {Report{State: "running", Nodes: []Node{busy}, Sources: []SourceTimes{rides(SplitTime{ID: "rides/0", Watermark: at(0), Waiting: true, Silent: time.Minute})}},
 			"source `rides` waits: it is ahead of the slowest source of its group by more than max-drift; see what holds back the others; or raise max-drift"},
 		"a filter": {Report{State: "running", Nodes: []Node{busy, {Node: "ends/filter", Label: "stream ends", In: 1000, Filtered: 1000}}},
 			"stream ends: the filter has dropped all 1,000 rows (100 %); see its condition"},
 		"all late": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 812, Late: 812}}},
-			"window w: all 812 rows were late; raise max-out-of-orderness of the source, or allowed-lateness; late: NAME makes a stream of them"},
+			"window w: all 812 rows were late; raise max-out-of-orderness of the source, or allowed-lateness; the stream that late: names has them"},
 		"no time": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 10, NoTime: 10}}},
 			"window w: 10 of 10 rows have no event time (null); see the column of its source's watermark"},
 		"no rows": {Report{State: "running", Nodes: []Node{{Node: "rides/source", Label: "source rides"}}}, "source rides has read nothing; see whether its input is there, and where it starts to read"},
+		"a broker is away": {Report{State: "running", Nodes: []Node{{Node: "rides/source", Label: "source rides", Trouble: "the broker b:9092 cannot be reached since 2026-03-01 11:00:00: connection refused"}}},
+			"source rides: the broker b:9092 cannot be reached since 2026-03-01 11:00:00: connection refused; the job goes on when that is mended"},
+		"late in a join": {Report{State: "running", Nodes: []Node{busy, {Node: "j/join", Label: "join j", In: 20, Late: 20}}}, "join j: all 20 rows were late; raise max-out-of-orderness of the source"},
 		"no event time": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 1000}}},
 			"window w has 1,000 rows and has not spoken: no source has event time; give a source a watermark, or use clock: processing"},
 		"not yet": {Report{State: "running", Nodes: []Node{busy, {Node: "w/window", Label: "window w", In: 1000, Watermark: at(-time.Minute)}}, Sources: []SourceTimes{rides(split("rides/0", at(-time.Minute), 0))}},
@@ -56,6 +61,7 @@ func TestWhy(t *testing.T) {
 			"source rides: none of its 5 records could be decoded; see the dead letters (turbo dlq list), and its schema and format"},
 		"no checkpoint": {Report{State: "running", Nodes: []Node{busy, {Node: "out/sink", Label: "sink out", In: 5, Out: 5}}},
 			"sink out has 5 rows and no checkpoint is complete: output becomes visible with one; see engine.checkpoint.interval"},
+		"starting": {Report{State: supervisor.Starting, Since: *at(-7 * time.Second)}, "the job has been starting for 7 s: it recovers its state and opens sources and sinks; its log says what it waits for"},
 		"restarts": {Report{State: "running", Restarts: 3, LastError: "disk full\nmore", Nodes: []Node{busy}},
 			"the job has been restarted 3 times, the last time because of: disk full; mend its cause, or it comes again"},
 		"from a checkpoint": {Report{Nodes: []Node{busy}, Sources: []SourceTimes{rides(split("rides/0", at(0), 0), split("rides/1", at(-time.Hour), time.Hour))}},

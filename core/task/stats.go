@@ -10,6 +10,8 @@ type NodeStats struct {
 	Counters core.Counters
 	// Watermark is the least of its tasks' watermarks; core.MinTime when there is none yet.
 	Watermark core.Time
+	// Trouble is what keeps a source or a sink from its input or output; nil: nothing that it knows of.
+	Trouble error
 }
 
 // Stats returns the published figures of every node in the graph's order. They are at most some tens of milliseconds old.
@@ -21,6 +23,9 @@ func (a *Attempt) Stats() []NodeStats {
 		out[i] = NodeStats{Node: n.ID, Label: n.Label, Watermark: core.MaxTime}
 		for _, in := range n.Inputs {
 			out[i].Inputs = append(out[i].Inputs, in.From.ID)
+		}
+		if r, is := a.end(n).(core.TroubleReporter); is {
+			out[i].Trouble = r.Trouble()
 		}
 		index[n.ID] = i
 	}
@@ -45,15 +50,19 @@ type NodeMetrics struct {
 func (a *Attempt) ConnectorMetrics() []NodeMetrics {
 	var out []NodeMetrics
 	for _, n := range a.graph.Nodes {
-		var end any = a.sources[n.ID]
-		if n.Sink != nil {
-			end = a.sinks[n.ID]
-		}
-		if r, is := end.(core.MetricsReporter); is {
+		if r, is := a.end(n).(core.MetricsReporter); is {
 			out = append(out, NodeMetrics{n.ID, r.ReportMetrics()})
 		}
 	}
 	return out
+}
+
+// end is the source or sink of a node, if it is one.
+func (a *Attempt) end(n *Node) any {
+	if n.Sink != nil {
+		return a.sinks[n.ID]
+	}
+	return a.sources[n.ID]
 }
 
 // Lag returns the records that are still to be read, over the sources that know; ok is false when none does.

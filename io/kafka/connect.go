@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,11 +32,26 @@ type Metrics struct {
 	RequestErrors atomic.Int64 // requests that failed on the wire and were tried again
 	BytesRead     atomic.Int64 // from brokers, as on the wire
 	BytesWritten  atomic.Int64 // to brokers, as on the wire
-	down          atomic.Bool  // the last attempt to connect failed
+	down          atomic.Pointer[outage]
+}
+
+// outage is that the last attempts to connect failed.
+type outage struct {
+	address string
+	since   time.Time
+	err     error // the last one's
 }
 
 // Down reports whether the last attempt to connect to a broker failed.
-func (m *Metrics) Down() bool { return m.down.Load() }
+func (m *Metrics) Down() bool { return m.down.Load() != nil }
+
+// trouble is what core.TroubleReporter asks for.
+func (m *Metrics) trouble() error {
+	if o := m.down.Load(); o != nil {
+		return fmt.Errorf("the broker %s cannot be reached since %s: %w", o.address, o.since.Format(time.DateTime), o.err)
+	}
+	return nil
+}
 
 // report renders the figures for core.MetricsReporter.
 func (m *Metrics) report() []core.Metric {
@@ -57,11 +73,17 @@ func (m *Metrics) report() []core.Metric {
 }
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
-func (m *Metrics) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	m.down.Store(err != nil)
-	if err != nil {
-		m.ConnectErrors.Add(1)
+func (m *Metrics) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err == nil {
+		m.down.Store(nil)
+		return
 	}
+	defer m.ConnectErrors.Add(1)
+	o := &outage{address: net.JoinHostPort(broker.Host, strconv.Itoa(int(broker.Port))), since: time.Now(), err: err}
+	if before := m.down.Load(); before != nil {
+		o.since = before.since
+	}
+	m.down.Store(o)
 }
 
 // OnBrokerDisconnect implements kgo.HookBrokerDisconnect.

@@ -95,6 +95,9 @@ func TestBrokerDownInTheMiddle(t *testing.T) {
 	if _, ok := run.source.Lag(); ok {
 		t.Error("the lag is known although no broker answers")
 	}
+	if err := run.source.Trouble(); err == nil || !strings.Contains(err.Error(), "the broker 127.0.0.1:") || !strings.Contains(err.Error(), " cannot be reached since ") {
+		t.Error("trouble:", err)
+	}
 	if run.failed != nil {
 		t.Fatal(run.failed)
 	}
@@ -102,6 +105,9 @@ func TestBrokerDownInTheMiddle(t *testing.T) {
 	r.produce("a", 0, numbered("", 100, 100)...)
 	r.produce("a", 1, "x")
 	run.untilRows(201)
+	if err := run.source.Trouble(); err != nil {
+		t.Error("trouble with a broker that answers:", err)
+	}
 	for i, row := range run.seen["a/0"] {
 		if row.offset != int64(i) || row.value != fmt.Sprint(i) {
 			t.Fatalf("row %d is %v", i, row)
