@@ -1,6 +1,7 @@
 package window_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -116,5 +117,35 @@ func TestSweep(t *testing.T) {
 				t.Errorf("%d sessions, want %d", len(got.sums), want)
 			}
 		})
+	}
+}
+
+// TestSessionAtTheEndOfTime has rows whose gap ends at the last instant, just behind it, and far behind it: their sessions end at the last instant.
+func TestSessionAtTheEndOfTime(t *testing.T) {
+	const gap = 700
+	end := int64(core.MaxTime)
+	schema := keyedSchema()
+	op := openBench(t, window.Config{Keys: []int{0}, Kind: window.Session, Gap: gap, GapColumn: -1, Calls: sumCalls}, schema)
+	b := core.NewBatch(memory.NewPool(0).Account("rows"), schema)
+	for _, f := range schema.Fields {
+		b.Columns = append(b.Columns, core.NewVector(memory.NewPool(0).Account("rows"), f.Type, 6))
+	}
+	for _, row := range [][2]int64{{1, end - gap + 1}, {1, end - gap + 1}, {2, end - gap}, {3, end - 5}, {4, end - 2*gap + 5}, {4, end - gap + 5}} {
+		b.Columns[0].AppendInt64(row[0])
+		b.Columns[1].AppendInt64(1)
+		b.Columns[2].AppendInt64(row[1])
+		b.Len++
+	}
+	hash.Columns(b.Columns[:1], b.Len, nil, b.MakeHashes())
+	got := &sessions{t: t, now: core.MaxTime, sums: map[[3]int64]int64{}, last: map[int64]int64{}}
+	if err := op.Process(0, b, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := op.Advance(core.MaxTime, got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[[3]int64]int64{{1, end - gap + 1, end}: 2, {2, end - gap, end}: 1, {3, end - 5, end}: 1, {4, end - 2*gap + 5, end}: 2}
+	if !maps.Equal(got.sums, want) {
+		t.Errorf("sessions and their sums: %v, want %v", got.sums, want)
 	}
 }

@@ -25,19 +25,23 @@ func (g *general) extend(times []int64) error {
 			row = int(sel[i])
 		}
 		s, t := head[keySlots[i]], times[row]+shift
+		to := t + gap
+		if to < t { // there is no such time
+			break
+		}
 		if s == none {
-			if t+gap-1 <= max(now, t) { // late, or there is no such time
+			if to-1 <= now { // late
 				break
 			}
 			var err error
-			if s, err = g.create(i, Window{core.Time(t), core.Time(t + gap)}, none); err != nil {
+			if s, err = g.create(i, Window{core.Time(t), core.Time(to)}, none); err != nil {
 				return err
 			}
 			w = g.w
 		} else if r := w[int(s)*stride:][:stride]; t < r[start] || t > r[end] || r[end]-1 <= now {
 			break
 		}
-		slots[n], rows[n], ends[n] = s, int32(row), t+gap
+		slots[n], rows[n], ends[n] = s, int32(row), to
 		n++
 	}
 	if err := g.table.Touch(slots[:n]); err != nil {
