@@ -39,6 +39,7 @@ type joinSpec struct {
 	columns []joinColumn // of the result; after pruning, those that somebody reads
 	known   []joinColumn // all columns of both inputs, as a condition sees them
 	reads   set          // by the condition, by those names
+	extra   [2][]string  // columns of the inputs that are kept and are not in the result
 }
 
 // joinColumn is a column of an input under a name.
@@ -214,9 +215,21 @@ func (s *joinSpec) Needs(side int, input *core.Schema) []string {
 	return names
 }
 
+// beside returns the columns of an input that rows are kept with beside those of the result, sorted.
+func (s *joinSpec) beside(side int, input *core.Schema) []string {
+	names := slices.DeleteFunc(s.Needs(side, input), func(name string) bool {
+		return slices.ContainsFunc(s.columns, func(c joinColumn) bool { return c.side == side && c.column == name })
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Bind implements OperatorSpec.
 func (s *joinSpec) Bind(inputs []*core.Schema) (Bound, error) {
 	c := join.Config{Kind: s.Kind, Keys: [2][]int{indexes(s.Left, inputs[0]), indexes(s.Right, inputs[1])}}
+	for side, in := range inputs {
+		s.extra[side] = s.beside(side, in)
+	}
 	names := core.NewSchema()
 	for _, col := range s.columns {
 		c.Output = append(c.Output, join.Column{Side: col.side, Index: inputs[col.side].Index(col.column), Name: col.name})
@@ -358,6 +371,11 @@ func (s *joinSpec) Signature(fixed, free func(name, value string)) {
 	fixed("kind", s.Join.Kind.String())
 	for i, c := range s.columns {
 		fixed(fmt.Sprintf("column %d", i), c.name)
+	}
+	for side, names := range s.extra {
+		if len(names) > 0 {
+			fixed("columns of "+s.names[side]+" for the join alone", strings.Join(names, ", "))
+		}
 	}
 	if s.Within != nil {
 		fixed("within", fmt.Sprint(s.Within.Lower, " ", s.Within.Upper))

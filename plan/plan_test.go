@@ -96,6 +96,49 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestDiffOfJoins says of joins whether their state still fits: rows are kept with the columns that the result and the condition need.
+func TestDiffOfJoins(t *testing.T) {
+	signature := func(where, columns string) plan.Signature {
+		j, err := job.Parse([]byte(`
+name: test
+sources:
+  a: {connector: generator, schema: {id: BIGINT, v: BIGINT, w: BIGINT, ts: TIMESTAMP(3)}, watermark: {column: ts}}
+  b: {connector: generator, schema: {id: BIGINT, x: BIGINT, y: BIGINT, ts: TIMESTAMP(3)}, watermark: {column: ts}}
+streams:
+  j: {join: {left: a, right: b, on: [id], within: {after: 1m}, where: `+where+`}, select: {`+columns+`}}
+  n: {from: j, select: {one: "1"}}
+sinks:
+  out: {from: n, connector: blackhole}
+  rows: {from: j, connector: blackhole}
+`), job.Options{File: "test.yaml"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j.Plan.Signature()
+	}
+	old := signature("v > 10", "id:, x:")
+	for _, c := range []struct{ name, where, columns, want string }{
+		{"another number", "v > 20", "id:, x:", ""},
+		{"another column", "w > 10", "id:, x:", "! j/join: columns of a for the join alone was ts, v and is ts, w"},
+		{"a column of the result", "x > 10", "id:, x:", "! j/join: columns of a for the join alone was ts, v and is ts"},
+		{"a column more", "v > 10 AND y > 3", "id:, x:", "! j/join: columns of b for the join alone was id, ts and is id, ts, y"},
+		{"time", "v > 10 AND a_ts < b_ts", "id:, x:", ""},
+		{"result", "v > 10", "id:, x:, y:", "! j/join: column 2 is new: y"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var lines []string
+			for _, d := range plan.Diff(old, signature(c.where, c.columns)) {
+				if d.Refused && d.ID == "j/join" {
+					lines = append(lines, d.String())
+				}
+			}
+			if got := strings.Join(lines, "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
 // TestInvariants checks a plan against the invariants of doc.go.
 func TestInvariants(t *testing.T) {
 	p := build(t)
