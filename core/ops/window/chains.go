@@ -55,28 +55,29 @@ func (c *chains) growHead(k uint32) (err error) {
 	return err
 }
 
-// find writes the index slot of each live row of b.
-func (c *chains) find(b *core.Batch, keys []*core.Vector, hashes []uint64, slots []uint32, created []bool) error {
+// find writes the index slot of each live row of b, and appends those of new keys to fresh. created is scratch, as long as slots.
+func (c *chains) find(b *core.Batch, keys []*core.Vector, hashes []uint64, slots []uint32, created []bool, fresh []uint32) ([]uint32, error) {
 	if c.index == nil {
 		clear(slots)
-		clear(created)
-		return nil
+		return fresh, nil
 	}
 	n, err := c.index.Upsert(keys, hashes, b.Sel, b.Len, slots, created)
 	if err != nil {
-		return err
+		return fresh, err
 	}
-	if n > 0 {
-		for i, k := range slots {
-			if created[i] {
-				if err := c.growHead(k); err != nil {
-					return err
-				}
-				c.head[k] = none
-			}
+	for i := 0; n > 0; i++ {
+		if !created[i] {
+			continue
 		}
+		n--
+		k := slots[i]
+		if err := c.growHead(k); err != nil {
+			return fresh, err
+		}
+		c.head[k] = none
+		fresh = append(fresh, k)
 	}
-	return nil
+	return fresh, nil
 }
 
 // link puts window s of key k into its chain, behind prev (none: first).
@@ -146,7 +147,8 @@ func (c *chains) restore(t *state.Table, slots []uint32, keys []core.Field, foun
 	}
 	hashes := make([]uint64, len(slots))
 	hash.Columns(columns, len(slots), nil, hashes)
-	return c.find(&b, columns, hashes, found, make([]bool, len(slots)))
+	_, err := c.find(&b, columns, hashes, found, make([]bool, len(slots)), nil)
+	return err
 }
 
 func (c *chains) close() {

@@ -58,7 +58,7 @@ type general struct {
 	created      []bool
 	windows      []Window
 	pairSlots    []uint32
-	untouched    bool // some of them are not announced to the table
+	touched      int // so many of them are announced to the table
 	pairRows     []int32
 	ends         []int64 // of extend
 	marks        []uint8 // by window slot

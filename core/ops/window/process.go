@@ -31,15 +31,9 @@ func (g *general) begin() error {
 	}
 	g.keyHashes()
 	g.keySlots, g.created = fit(g.keySlots, g.n), fit(g.created, g.n)
-	if err := g.chains.find(b, g.keyColumns, g.hashes, g.keySlots, g.created); err != nil {
-		return err
-	}
-	for i, fresh := range g.created {
-		if fresh {
-			g.emptied = append(g.emptied, g.keySlots[i]) // unless it gets a window
-		}
-	}
-	return nil
+	var err error
+	g.emptied, err = g.chains.find(b, g.keyColumns, g.hashes, g.keySlots, g.created, g.emptied) // new keys, unless they get a window
+	return err
 }
 
 // run goes on with what is at hand until it is done or an output is full.
@@ -242,7 +236,7 @@ func (g *general) add(s uint32, row int, at core.Time, more Result) error {
 			return err
 		}
 	}
-	g.pairSlots, g.pairRows, g.untouched = append(g.pairSlots, s), append(g.pairRows, int32(row)), true
+	g.pairSlots, g.pairRows = append(g.pairSlots, s), append(g.pairRows, int32(row))
 	late := g.hasEnd && !g.config.ProcessingTime && core.Time(*g.word(s, g.end))-1 <= g.events.now
 	r, err := g.onElement(s, row, at, late)
 	if err != nil {
@@ -270,11 +264,8 @@ func (g *general) add(s uint32, row int, at core.Time, more Result) error {
 // flush writes the pairs collected so far and makes the output of the firings.
 func (g *general) flush() error {
 	if len(g.pairSlots) > 0 {
-		if g.untouched {
-			if err := g.table.Touch(g.pairSlots); err != nil {
-				return err
-			}
-			g.untouched = false
+		if err := g.table.Touch(g.pairSlots[g.touched:]); err != nil {
+			return err
 		}
 		if g.acc != nil {
 			if err := g.acc.Update(g.batch.Columns, ops.Rows{Slots: g.pairSlots, Sel: g.pairRows}); err != nil {
@@ -291,7 +282,7 @@ func (g *general) flush() error {
 				return err
 			}
 		}
-		g.pairSlots, g.pairRows = g.pairSlots[:0], g.pairRows[:0]
+		g.pairSlots, g.pairRows, g.touched = g.pairSlots[:0], g.pairRows[:0], 0
 	}
 	if len(g.fires) == 0 {
 		return nil

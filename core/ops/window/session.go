@@ -44,14 +44,15 @@ func (g *general) extend(times []int64) error {
 		slots[n], rows[n], ends[n] = s, int32(row), to
 		n++
 	}
-	if err := g.table.Touch(slots[:n]); err != nil {
+	g.pairSlots, g.pairRows = g.pairSlots[:old+n], g.pairRows[:old+n]
+	if err := g.table.Touch(g.pairSlots[g.touched:]); err != nil {
 		return err
 	}
 	for k, s := range slots[:n] { // not in the loop above: nothing is guessed, and no load waits for a store
 		p := &w[int(s)*stride+end]
 		*p = max(*p, ends[k])
 	}
-	g.at, g.pairSlots, g.pairRows = i, g.pairSlots[:old+n], g.pairRows[:old+n]
+	g.at, g.touched = i, old+n
 	return nil
 }
 
