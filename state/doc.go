@@ -14,8 +14,8 @@
 //  1. Keys are compared in full: a hash is never an identity. Nulls are legal keys, equal to each other; so are NaN; -0.0 equals 0.0.
 //  2. Hashes passed in are those of core/hash over the key columns: the index is rebuilt from the keys after a restore.
 //  3. Nothing of a row that a checkpoint saves is written before Touch (or TouchDistinct, Upsert, Drop) has announced it.
-//  4. A row that is dirty at a freeze is copied exactly once, by whoever comes first: the worker before its first write to the page,
-//     or the background writer. Both hold the Frozen's lock while they copy; nothing else is shared between them.
+//  4. A page that is dirty at a freeze is taken exactly once, by whoever comes first: the worker, which encodes it (or, if it has
+//     variable-width values, copies its rows) before its first write to it, or the background writer, which copies its rows. Both hold the Frozen's lock meanwhile; nothing else is shared between them.
 //  5. Bytes of variable-width values are never changed or reused while a Frozen is being written: frees wait.
 //  6. A delta is only written over a page whose base is in the last completed checkpoint; dirty bits of an abandoned checkpoint are merged
 //     back, and pages that it dropped are dropped again by the next.

@@ -16,9 +16,10 @@ var ErrAbandoned = errors.New("state: the checkpoint was abandoned")
 // Frozen is what a table has to write for one checkpoint. The worker makes it at the barrier and goes on writing the table; a
 // background goroutine calls Write once; then the worker calls Complete or Abandon.
 //
-// Race: the worker's first write to a page after the freeze and the writer's copying of that page. Both copy under mu, and
-// each looks at done first, so the rows are copied once, before the worker's write. After Abandon the worker saves nothing more, so
-// the writer looks at abandoned under mu before it copies. Everything else that the writer reads is its own (units, pages) or does
+// Race: the worker's first write to a page after the freeze and the writer's copying of that page. Both do it under mu, and each looks at done first, so
+// the rows are taken once, before the worker's write. The worker encodes the page there and then: it is about to be in its caches, and encoded it is a fraction
+// of the memory. Of a table with variable-width values it copies the rows instead: the values, which may be many times as large, lie in the heap, which is pinned.
+// The writer, whom nobody waits for, copies the rows and encodes them when it has let go of mu. After Abandon the worker saves nothing more, so the writer looks at abandoned under mu before it copies. Everything else that the writer reads is its own (units, pages) or does
 // not change (the words of pages not thawed, bytes in the heap while it is pinned).
 type Frozen struct {
 	table   *Table // the writer uses only its layout, options and account
@@ -50,7 +51,7 @@ type frozenPage struct {
 	rows  int // to be written
 	kind  PageKind
 	done  bool
-	saved []byte // rows copied by the worker
+	saved []byte // by the worker: encoded, or the rows of a table with variable-width values
 }
 
 // Freeze begins a checkpoint: what is in the table now is what Write will write, whatever happens to the table meanwhile. It costs some
@@ -152,7 +153,7 @@ func (t *Table) thaw(u uint32) error {
 	return nil
 }
 
-// save copies the rows that the checkpoint needs of a page.
+// save encodes a page, or copies its rows when their values are in the heap, if the writer has not taken it.
 func (f *Frozen) save(account *memory.Account, i int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -160,21 +161,43 @@ func (f *Frozen) save(account *memory.Account, i int) error {
 	if p.done || f.abandoned {
 		return nil
 	}
-	if p.rows > 0 {
-		b, err := allocate(account, p.rows*f.table.stride*8)
-		if err != nil {
-			return err
-		}
-		f.copyRows(viewWords(b), p)
-		p.saved = b
+	buffers := writeBuffers.Get().(*writeBuffer)
+	defer writeBuffers.Put(buffers)
+	rows := f.rowsOf(p, buffers)
+	saving := viewBytes(rows[:p.rows*f.table.stride])
+	if !f.table.variable {
+		buffers.encoded = f.encode(buffers.encoded[:0], p, rows)
+		saving = buffers.encoded
 	}
-	p.done = true
+	saved, err := allocate(account, len(saving))
+	if err != nil {
+		return err
+	}
+	copy(saved, saving)
+	p.saved, p.done = saved, true
 	return nil
 }
 
+// rowsOf returns the rows of a page that are needed, packed, in place if all are. mu is held.
+func (f *Frozen) rowsOf(p *frozenPage, buffers *writeBuffer) []uint64 {
+	all := ^uint64(0)
+	for _, u := range f.units[p.units : p.units+int(p.page.units)] {
+		all &= u.need
+	}
+	if stride := f.table.stride; all == ^uint64(0) {
+		return f.words[int(p.page.first)*64*stride:][:p.rows*stride]
+	}
+	f.copyRows(buffers, p)
+	return buffers.rows
+}
+
 // copyRows copies the rows of a page that are needed, packed. mu is held.
-func (f *Frozen) copyRows(dst []uint64, p *frozenPage) {
+func (f *Frozen) copyRows(buffers *writeBuffer, p *frozenPage) {
 	stride := f.table.stride
+	if n := p.rows * stride; n > len(buffers.rows) {
+		buffers.rows = make([]uint64, n)
+	}
+	dst := buffers.rows
 	src := f.words[int(p.page.first)*64*stride:]
 	n := 0
 	for i, u := range f.units[p.units : p.units+int(p.page.units)] {
@@ -229,7 +252,7 @@ func (f *Frozen) Write(sink PageSink) error {
 	return err
 }
 
-// writeBuffer is the memory of a writer between checkpoints.
+// writeBuffer is the memory for encoding pages, between two of them.
 type writeBuffer struct {
 	encoded []byte
 	rows    []uint64
@@ -241,9 +264,8 @@ func (f *Frozen) write(sink PageSink) error {
 	t := f.table
 	buffers := writeBuffers.Get().(*writeBuffer)
 	out := pageWriter{sink: sink, operator: t.options.Operator, table: t.options.Table, buffer: buffers.encoded[:0]}
-	scratch := buffers.rows
 	defer func() {
-		buffers.encoded, buffers.rows = out.buffer, scratch
+		buffers.encoded = out.buffer
 		writeBuffers.Put(buffers)
 	}()
 	for i := range f.pages {
@@ -256,23 +278,21 @@ func (f *Frozen) write(sink PageSink) error {
 		saved := p.saved
 		p.saved = nil
 		if !p.done {
-			if n := p.rows * t.stride; n > len(scratch) {
-				scratch = make([]uint64, n)
-			}
-			f.copyRows(scratch, p)
+			f.copyRows(buffers, p)
 			p.done = true
 		}
 		f.bytes = out.bytes
 		f.mu.Unlock()
-		rows := scratch
-		if saved != nil {
-			rows = viewWords(saved)
-		}
 		out.begin(p.page.group, p.page.number, p.kind)
-		out.buffer = f.encode(out.buffer, p, rows)
-		if saved != nil {
-			t.account.Free(saved)
+		switch {
+		case saved == nil:
+			out.buffer = f.encode(out.buffer, p, buffers.rows)
+		case t.variable:
+			out.buffer = f.encode(out.buffer, p, viewWords(saved))
+		default:
+			out.buffer = append(out.buffer, saved...)
 		}
+		t.account.Free(saved)
 		if err := out.end(); err != nil {
 			return err
 		}
@@ -353,7 +373,7 @@ func (f *Frozen) Abandon() {
 	}
 }
 
-// dropSaved frees the rows that the worker copied and nobody will write. mu is held.
+// dropSaved frees what the worker saved and nobody will write. mu is held.
 func (f *Frozen) dropSaved() {
 	for i := range f.pages {
 		p := &f.pages[i]

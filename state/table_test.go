@@ -512,3 +512,46 @@ func TestDroppedPages(t *testing.T) {
 		})
 	}
 }
+
+// A page's first write after a freeze costs memory for its rows, whatever their values take: those stay where they are.
+func TestLargeValuesAreNotSaved(t *testing.T) {
+	pool := memory.NewPool(0)
+	account := pool.Account("test")
+	table, err := state.New(state.Options{Operator: "o", Table: "t", Account: account, KeyGroups: 1, To: 1,
+		Keys: []core.Field{{Name: "k", Type: core.Of(core.Int64)}}, Values: []core.Field{{Name: "v", Type: core.Of(core.Bytes)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 1000
+	keys := core.NewVector(account, core.Of(core.Int64), rows)
+	for k := range rows {
+		keys.AppendInt64(int64(k))
+	}
+	hashes, slots := make([]uint64, rows), make([]uint32, rows)
+	hash.Columns([]*core.Vector{keys}, rows, nil, hashes)
+	if _, err := table.Upsert([]*core.Vector{keys}, hashes, nil, rows, slots, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range slots {
+		if err := table.SetBytes(s, 1, make([]byte, 4000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := table.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := account.Used()
+	if err := table.Touch(slots); err != nil {
+		t.Fatal(err)
+	}
+	if more := account.Used() - before; more == 0 || more > 100*rows {
+		t.Errorf("%d bytes were saved of %d rows", more, rows)
+	}
+	f.Abandon()
+	keys.Release()
+	table.Close()
+	if err := pool.CheckZero(); err != nil {
+		t.Fatal(err)
+	}
+}
