@@ -29,7 +29,7 @@ func newRun() *cobra.Command {
 
 The spec of a job with state may change: filters, expressions, new sources, streams and sinks. A log line and turbo explain say what has changed since
 the state was written. New aggregates begin empty, new sinks with the rows after the checkpoint. What keeps state must stay, with the same keys, columns and
-output; else the job is refused with the difference.
+output; else the job is refused with the difference. The columns of a join are those that its readers read, so a stream that reads one more changes it.
 
 The first SIGINT or SIGTERM takes a last checkpoint and stops; a second one ends the process at once, as a crash would.
 Exit codes: 0 done, 1 the job failed, 2 usage or a mistake in the spec, 130 and 143 after SIGINT and SIGTERM.`,

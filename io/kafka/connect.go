@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,33 +31,18 @@ type Metrics struct {
 	RequestErrors atomic.Int64 // requests that failed on the wire and were tried again
 	BytesRead     atomic.Int64 // from brokers, as on the wire
 	BytesWritten  atomic.Int64 // to brokers, as on the wire
-	down          atomic.Pointer[outage]
+	away          outages
 }
 
-// outage is that the last attempts to connect failed.
-type outage struct {
-	address string
-	since   time.Time
-	err     error // the last one's
-}
-
-// Down reports whether the last attempt to connect to a broker failed.
-func (m *Metrics) Down() bool { return m.down.Load() != nil }
-
-// trouble is what core.TroubleReporter asks for.
-func (m *Metrics) trouble() error {
-	if o := m.down.Load(); o != nil {
-		return fmt.Errorf("the broker %s cannot be reached since %s: %w", o.address, o.since.Format(time.DateTime), o.err)
-	}
-	return nil
-}
+// Down reports whether some broker that a client needs cannot be reached.
+func (m *Metrics) Down() bool { return m.away.longest() != nil }
 
 // report renders the figures for core.MetricsReporter.
 func (m *Metrics) report() []core.Metric {
 	count := func(name, help string, n *atomic.Int64) core.Metric {
 		return core.Metric{Name: name, Help: help, Counter: true, Value: float64(n.Load())}
 	}
-	down := core.Metric{Name: "kafka_down", Help: "1 while the last attempt to connect to a broker failed."}
+	down := core.Metric{Name: "kafka_down", Help: "1 while a broker that a client needs cannot be reached."}
 	if m.Down() {
 		down.Value = 1
 	}
@@ -75,26 +59,24 @@ func (m *Metrics) report() []core.Metric {
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (m *Metrics) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err == nil {
-		m.down.Store(nil)
+		m.away.answered(broker)
 		return
 	}
-	defer m.ConnectErrors.Add(1)
-	o := &outage{address: net.JoinHostPort(broker.Host, strconv.Itoa(int(broker.Port))), since: time.Now(), err: err}
-	if before := m.down.Load(); before != nil {
-		o.since = before.since
-	}
-	m.down.Store(o)
+	m.away.failed(broker, err)
+	m.ConnectErrors.Add(1)
 }
 
 // OnBrokerDisconnect implements kgo.HookBrokerDisconnect.
 func (m *Metrics) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { m.Disconnects.Add(1) }
 
 // OnBrokerRead implements kgo.HookBrokerRead.
-func (m *Metrics) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, n int, _, _ time.Duration, err error) {
+func (m *Metrics) OnBrokerRead(broker kgo.BrokerMetadata, _ int16, n int, _, _ time.Duration, err error) {
 	m.BytesRead.Add(int64(n))
 	if err != nil {
 		m.RequestErrors.Add(1)
+		return
 	}
+	m.away.answered(broker)
 }
 
 // OnBrokerWrite implements kgo.HookBrokerWrite.

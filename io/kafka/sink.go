@@ -190,8 +190,8 @@ func (s *Sink) Guarantee() string { return Guarantee }
 // Metrics returns what happened to the sink's connections.
 func (s *Sink) Metrics() *Metrics { return s.connection.metrics }
 
-// Trouble implements core.TroubleReporter: no broker can be reached.
-func (s *Sink) Trouble() error { return s.connection.metrics.trouble() }
+// Trouble implements core.TroubleReporter: a broker cannot be reached.
+func (s *Sink) Trouble() error { return s.connection.metrics.away.longest() }
 
 // ReportMetrics implements core.MetricsReporter.
 func (s *Sink) ReportMetrics() []core.Metric { return s.connection.metrics.report() }

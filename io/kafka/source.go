@@ -186,8 +186,8 @@ func (s *Source) Lag() (records int64, ok bool) {
 	return records, len(s.splits) > 0 && !s.connection.metrics.Down()
 }
 
-// Trouble implements core.TroubleReporter: no broker can be reached.
-func (s *Source) Trouble() error { return s.connection.metrics.trouble() }
+// Trouble implements core.TroubleReporter: a broker cannot be reached.
+func (s *Source) Trouble() error { return s.connection.metrics.away.longest() }
 
 // ReportMetrics implements core.MetricsReporter: the connections, commits to the group, and the lag of each partition whose end is known.
 func (s *Source) ReportMetrics() []core.Metric {

@@ -21,7 +21,7 @@ type domain struct {
 	used     int         // slots from it on have none
 	sweeping bool        // windows that are due after now have no entry
 	credit   int         // windows that may be swept for the rows that have come
-	worth    int         // as many a row
+	worth    int         // as many a row: sweepRow, but in tests
 }
 
 const (

@@ -36,7 +36,7 @@ func (g *general) fireEvents() (err error) {
 	if g.custom != nil {
 		g.firing, err = g.custom.fire(g.events.now, false)
 	} else {
-		if g.firing, err = g.fireDomain(&g.events, g.comeUp); !g.firing {
+		if g.firing, err = g.fireDomain(&g.events, g.comeUp); err == nil && !g.firing {
 			g.events.settle()
 		}
 	}
