@@ -19,8 +19,9 @@ var ErrAbandoned = errors.New("state: the checkpoint was abandoned")
 // Race: the worker's first write to a page after the freeze and the writer's copying of that page. Both do it under mu, and each looks at done first, so
 // the rows are taken once, before the worker's write. The worker encodes the page there and then: it is about to be in its caches, and encoded it is a fraction
 // of the memory. Of a table with variable-width values it copies the rows instead: the values, which may be many times as large, lie in the heap, which is pinned.
-// The writer, whom nobody waits for, copies the rows and encodes them when it has let go of mu. After Abandon the worker saves nothing more, so the writer looks at abandoned under mu before it copies. Everything else that the writer reads is its own (units, pages) or does
-// not change (the words of pages not thawed, bytes in the heap while it is pinned).
+// The writer, whom nobody waits for, copies the rows and encodes them when it has let go of mu. After Abandon the worker saves nothing more, so the writer looks
+// at abandoned under mu before it copies. Everything else that the writer reads is its own (units, pages) or does not change (the words of pages not thawed,
+// bytes in the heap while it is pinned).
 type Frozen struct {
 	table   *Table // the writer uses only its layout, options and account
 	words   []uint64
